@@ -1,0 +1,52 @@
+# `make up` and `make test` are all that a new user needs; both set everything up first.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+PACKAGES := lxc mmdebstrap btrfs-progs dnsmasq-base slirp4netns nftables iproute2 openssh-client netcat-openbsd \
+	procps kmod python3-venv shellcheck
+
+.PHONY: help setup up test unit lab test-interruptions check format bench clean
+
+help: ## What can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 28
+
+setup: $(VENV)/.complete ## Debian packages and .venv/ with `provision` in it
+
+$(VENV)/.complete: pyproject.toml scripts/setup
+	scripts/setup $(PYTHON) $(VENV) $(PACKAGES)
+	touch $@
+
+up: setup ## A verified three-manager lab, its status, and how to use it
+	$(BIN)/provision up --managers 3
+
+test: setup check unit lab ## All tests: static checks, unit tests (no root), lab tests on real hosts (root)
+
+unit: setup ## Unit tests: seconds, no root
+	$(BIN)/pytest tests/unit
+
+lab: setup ## Tests on real hosts: root, minutes
+	$(BIN)/pytest tests/lab -m "not slow"
+
+test-interruptions: setup ## Kill `up` after each step and at random moments in each; about half an hour
+	$(BIN)/pytest tests/lab/test_interruptions.py -m slow
+
+check: setup ## Types, lint, format, playbooks, shell scripts, direction of imports
+	$(BIN)/ruff check provisioner tests bench playbooks
+	$(BIN)/ruff format --check provisioner tests bench playbooks
+	$(BIN)/mypy provisioner
+	$(BIN)/lint-imports
+	cd playbooks && ANSIBLE_HOME=../.ansible PATH="$(CURDIR)/$(BIN):$$PATH" ansible-lint --offline
+	shellcheck scripts/* .ci/run provisioner/machines/lxc/base-setup.sh
+
+format: setup
+	$(BIN)/ruff check --fix provisioner tests bench playbooks
+	$(BIN)/ruff format provisioner tests bench playbooks
+
+bench: setup ## The figures that the README and docs/ name
+	$(BIN)/python -m bench
+
+clean: ## Take the labs away and remove .venv/
+	-$(BIN)/provision down --all
+	rm -rf $(VENV)

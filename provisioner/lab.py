@@ -1,0 +1,172 @@
+"""The lab as it was asked for: a frozen, fully validated description of its hosts. Nothing here touches a machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from provisioner.errors import UsageError
+
+Role = Literal["manager", "worker"]
+Availability = Literal["active", "pause", "drain"]
+Base = Literal["trixie", "bookworm"]
+
+DEFAULT_NAME = "lab"
+DEFAULT_SUBNET = IPv4Network("192.168.56.0/24")
+FIRST_HOST = 10  # as in the walkthrough: manager1 is .10; .1 is the lab's gateway
+RECOMMENDED_MANAGERS = 7
+
+# A name becomes a folder, a cgroup and part of a socket path (108 bytes at most, unix(7)).
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?")
+
+
+class HostSpec(BaseModel):
+    """One machine of the lab."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    role: Role
+    address: IPv4Address
+    labels: dict[str, str] = {}
+    availability: Availability = "active"
+
+
+class LabSpec(BaseModel):
+    """All that decides what a lab is; equal specs make equal labs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    provider: str
+    engine: str
+    base: Base
+    subnet: IPv4Network
+    hosts: tuple[HostSpec, ...]
+    offline: bool = False
+
+    @property
+    def managers(self) -> tuple[HostSpec, ...]:
+        return tuple(host for host in self.hosts if host.role == "manager")
+
+    @property
+    def workers(self) -> tuple[HostSpec, ...]:
+        return tuple(host for host in self.hosts if host.role == "worker")
+
+    @property
+    def gateway(self) -> IPv4Address:
+        return self.subnet.network_address + 1
+
+    def host(self, name: str) -> HostSpec:
+        """:raises UsageError: the lab has no host of that name."""
+        for host in self.hosts:
+            if host.name == name:
+                return host
+        known = ", ".join(host.name for host in self.hosts)
+        raise UsageError(f"lab {self.name!r} has no host {name!r}", hint=f"its hosts are {known}")
+
+
+def describe(
+    *,
+    name: str = DEFAULT_NAME,
+    managers: int = 3,
+    workers: int = 0,
+    provider: str = "lxc",
+    engine: str = "docker",
+    base: Base = "trixie",
+    subnet: IPv4Network = DEFAULT_SUBNET,
+    offline: bool = False,
+) -> LabSpec:
+    """The spec of a lab with hosts manager1… and worker1…, addressed from .10 upward in that order.
+
+    :raises UsageError: what was asked for cannot be; the message says why.
+    """
+    valid_name(name)
+    if managers < 1:
+        raise UsageError(
+            f"a swarm needs at least one manager, {managers} were asked for", hint="provision up --managers 3"
+        )
+    if workers < 0:
+        raise UsageError(f"the number of workers cannot be {workers}")
+    valid_subnet(subnet, hosts=managers + workers)
+    names: list[tuple[str, Role]] = [(f"manager{n}", "manager") for n in range(1, managers + 1)]
+    names += [(f"worker{n}", "worker") for n in range(1, workers + 1)]
+    hosts = tuple(
+        HostSpec(name=host, role=role, address=subnet.network_address + FIRST_HOST + index)
+        for index, (host, role) in enumerate(names)
+    )
+    return LabSpec(name=name, provider=provider, engine=engine, base=base, subnet=subnet, hosts=hosts, offline=offline)
+
+
+def valid_name(name: str) -> str:
+    """:raises UsageError: a lab cannot be called that."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is not a valid name for a lab",
+            hint="use 1 to 30 lower-case letters, digits and inner hyphens, for example 'course-1'",
+        )
+    return name
+
+
+def parse_subnet(text: str) -> IPv4Network:
+    """:raises UsageError: not an IPv4 network in CIDR notation."""
+    try:
+        return IPv4Network(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r} is not an IPv4 subnet: {error}",
+            hint="give it in CIDR notation, for example 192.168.56.0/24",
+        ) from error
+
+
+def valid_subnet(subnet: IPv4Network, *, hosts: int) -> IPv4Network:
+    """:raises UsageError: it is not private, or does not hold that many hosts."""
+    private = [ipaddress.IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
+    if not any(subnet.subnet_of(block) for block in private):
+        raise UsageError(
+            f"the subnet {subnet} is not in a private range (RFC 1918)",
+            hint="use one within 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16",
+        )
+    # Addresses below .10 are kept for the gateway and for what a course puts there; the last one is broadcast.
+    room = max(0, subnet.num_addresses - FIRST_HOST - 1)
+    if hosts > room:
+        needed = hosts + FIRST_HOST + 1
+        prefix = 32 - (needed - 1).bit_length()
+        raise UsageError(
+            f"the subnet {subnet} has room for {room} hosts (from .{FIRST_HOST} upward), {hosts} were asked for",
+            hint=f"use a /{prefix} or larger",
+        )
+    return subnet
+
+
+def warnings(spec: LabSpec) -> Iterator[str]:
+    """What is allowed but unwise, one sentence each."""
+    count = len(spec.managers)
+    if count % 2 == 0:
+        tolerated = tolerated_losses(count)
+        yield (
+            f"{count} managers tolerate {tolerated} {_losses(tolerated)}, no more than {count - 1} do: "
+            f"a majority of {count} is {majority(count)}. An odd number is advised."
+        )
+    if count > RECOMMENDED_MANAGERS:
+        yield (
+            f"{count} managers: each write waits for {majority(count)} of them. "
+            f"Docker advises {RECOMMENDED_MANAGERS} at most; make the others workers."
+        )
+
+
+def majority(managers: int) -> int:
+    return managers // 2 + 1
+
+
+def tolerated_losses(managers: int) -> int:
+    return managers - majority(managers)
+
+
+def _losses(count: int) -> str:
+    return "loss" if count == 1 else "losses"
