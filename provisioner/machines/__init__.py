@@ -1,0 +1,72 @@
+"""What every provider offers: machines that ssh reaches, made, stopped, unplugged and taken away.
+
+A provider works on one lab. Every call may be repeated: what is already so stays so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from provisioner.lab import HostSpec
+from provisioner.progress import Progress
+
+MachineState = Literal["running", "stopped", "absent"]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One host as its provider sees it."""
+
+    spec: HostSpec
+    state: MachineState
+    docker_socket: Path
+    """Where the host's Docker socket is served on this machine, while it runs."""
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+class Provider(Protocol):
+    """Implementations: :mod:`provisioner.machines.lxc`."""
+
+    def working(self) -> AbstractContextManager[None]:
+        """Be the one `provision` at work on the lab: ends what a killed one left running, and has every child of
+        this process found by the next, should it be killed itself."""
+
+    def prepare(self, progress: Progress, *, converged_by: str, converge: Callable[[HostSpec], None] | None) -> bool:
+        """Have an image to make hosts from.
+
+        :param converged_by: a digest of all that a converged host depends on beside its base image.
+        :param converge: runs the playbook on a host that the provider has started for it, and that it will make
+            the image of; None where no image of a converged host may be used or made.
+        :returns: whether hosts made now are converged already.
+        """
+
+    def create(self, progress: Progress) -> dict[str, str]:
+        """Make every host of the spec that is absent and start it; wait until ssh answers on all.
+
+        :returns: the hosts that did not come up, with the reason. The others are up.
+        """
+
+    def machines(self) -> list[Machine]:
+        """Every host of the spec, in its order, with its present state."""
+
+    def start(self, names: Sequence[str], progress: Progress) -> dict[str, str]:
+        """Start hosts that exist and wait until ssh answers.
+
+        :returns: the hosts that did not come up, with the reason. The others are up.
+        """
+
+    def stop(self, names: Sequence[str], progress: Progress) -> None:
+        """Shut hosts down in order."""
+
+    def power_off(self, names: Sequence[str]) -> None:
+        """Pull the plug of all of them at once: the link first, then the host."""
+
+    def console(self, name: str) -> str:
+        """The last lines of a host's console."""

@@ -1,0 +1,141 @@
+"""The lab's own network: a bridge, a resolver that answers at once, and the optional way out.
+
+All of it lies in the lab's network namespace. The way out is slirp4netns, a TCP/IP stack in a process (the one of
+rootless Docker and Podman): the machine's own namespace gets no interface, no rule and no forwarding, so neither a
+FORWARD policy of DROP nor another lab can be in the way, and nothing has to be put back.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from pathlib import Path
+
+from provisioner import command
+from provisioner.errors import ProvisionError
+from provisioner.lab import LabSpec
+from provisioner.machines.lxc.keeper import Keeper
+from provisioner.state import LabFolder, write_atomically
+
+BRIDGE = "br0"
+UPLINK = "uplink"
+# slirp4netns takes .2 as its gateway and .3 as its name server. 100.64.0.0/10 (RFC 6598) is no lab's range.
+UPLINK_CIDR = "100.64.0.0/24"
+UPLINK_DNS = "100.64.0.3"
+SERVICES = "services"
+READY_SECONDS = 10
+
+_BRIDGE_SCRIPT = f"""
+ip link set lo up
+ip link show {BRIDGE} >/dev/null 2>&1 || ip link add {BRIDGE} type bridge
+ip address replace "$1" dev {BRIDGE}
+ip link set {BRIDGE} up
+sysctl -qw net.ipv4.icmp_ratelimit=0
+"""
+
+_UPLINK_SCRIPT = f"""
+sysctl -qw net.ipv4.ip_forward=1
+nft -f - <<'END'
+table ip provision
+delete table ip provision
+table ip provision {{
+  chain postrouting {{
+    type nat hook postrouting priority srcnat
+    oifname "{UPLINK}" masquerade
+  }}
+}}
+END
+"""
+
+
+class LabNetwork:
+    def __init__(self, lab: LabFolder, spec: LabSpec, keeper: Keeper) -> None:
+        self.lab = lab
+        self.spec = spec
+        self.keeper = keeper
+
+    def start(self) -> None:
+        """Bring up what is not up."""
+        # Unreachable addresses must be refused at once, also the hundredth in a second: Docker asks for an image
+        # before each start of a task, and a dropped answer costs it seconds. Hence no limit on ICMP errors.
+        self.keeper.script(_BRIDGE_SCRIPT, f"{self.spec.gateway}/{self.spec.subnet.prefixlen}")
+        running = self._services()
+        way_out = not self.spec.offline and has_way_out()
+        if way_out and "slirp4netns" not in running:
+            self._start_uplink()
+        if "dnsmasq" not in running:
+            self._start_resolver(UPLINK_DNS if way_out else None)
+
+    def _services(self) -> set[str]:
+        return {_comm(pid) for pid in self.keeper.cgroup.processes(SERVICES)}
+
+    def _start_uplink(self) -> None:
+        readable, writable = os.pipe()
+        log_path = self.lab.path / "uplink.log"
+        try:
+            with log_path.open("a") as log:
+                self.keeper.spawn(
+                    SERVICES,
+                    ["slirp4netns", "--configure", "--mtu=65520", "--disable-host-loopback", f"--cidr={UPLINK_CIDR}",
+                     f"--ready-fd={writable}", "--netns-type=path", f"/proc/{self.keeper.pid}/ns/net", UPLINK],
+                    log=log, pass_fds=[writable],
+                )  # fmt: skip
+            os.close(writable)
+            writable = -1
+            ready, _, _ = select.select([readable], [], [], READY_SECONDS)
+            if not ready or os.read(readable, 1) != b"1":
+                raise ProvisionError("the lab's way out did not start", hint="`--offline` leaves it out", log=log_path)
+        finally:
+            os.close(readable)
+            if writable >= 0:
+                os.close(writable)
+        self.keeper.script(_UPLINK_SCRIPT)
+
+    def _start_resolver(self, upstream: str | None) -> None:
+        names = "".join(f"{host.address} {host.name}\n" for host in self.spec.hosts)
+        write_atomically(self.lab.path / "names", names, mode=0o644)
+        settings = [
+            "user=root", "pid-file=", "no-hosts", "no-resolv", "cache-size=1000", "bind-interfaces",
+            f"interface={BRIDGE}", "except-interface=lo", f"addn-hosts={self.lab.path / 'names'}",
+            # The hosts' names are short names; asking the outside for them would only leak them.
+            "domain-needed", "bogus-priv",
+            # Without an upstream every other name does not exist, and that is said at once.
+            f"server={upstream}" if upstream else "address=/#/",
+        ]  # fmt: skip
+        config = self.lab.path / "dnsmasq.conf"
+        write_atomically(config, "\n".join(settings) + "\n", mode=0o644)
+        log_path = self.lab.path / "dnsmasq.log"
+        with log_path.open("a") as log:
+            dnsmasq = self.keeper.inside(["dnsmasq", "--keep-in-foreground", f"--conf-file={config}"])
+            self.keeper.spawn(SERVICES, dnsmasq, log=log)
+        deadline = time.monotonic() + READY_SECONDS
+        while not self._listens():
+            if time.monotonic() > deadline:
+                raise ProvisionError(f"the lab's resolver did not start: {_tail(log_path)}", log=log_path)
+            time.sleep(0.02)
+
+    def _listens(self) -> bool:
+        sockets = self.keeper.run(["ss", "-Hlnu", "sport", "=", ":53"]).stdout
+        return str(self.spec.gateway) in sockets
+
+    def cut(self, host: str) -> None:
+        """Take a host's link away: what it sends, a FIN of a dying process included, goes nowhere."""
+        self.keeper.run(["ip", "link", "set", host, "nomaster", "down"], check=False)
+
+
+def has_way_out() -> bool:
+    """Whether this machine has a default route."""
+    return bool(command.run(["ip", "-4", "route", "show", "default"]).stdout.strip())
+
+
+def _comm(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _tail(path: Path) -> str:
+    lines = path.read_text(errors="replace").splitlines()
+    return lines[-1] if lines else "it said nothing"
