@@ -1,0 +1,24 @@
+"""What a kernel must offer for some claims, and how a host is asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from testinfra.host import Host
+
+from provisioner.suites.connection import everywhere
+
+# Each exits with 0 where the capability is there. Docker loads modules when it needs them, so a probe may as well.
+PROBES = {
+    "ip_vs": "test -e /proc/net/ip_vs || { modprobe -q ip_vs && test -e /proc/net/ip_vs; }",
+    "netem": "modprobe -q sch_netem || grep -q '^sch_netem ' /proc/modules",
+}
+
+
+def lacking(capability: str, hosts: Mapping[str, Host]) -> str:
+    """The reason for which a claim that needs it cannot be examined: "no ip_vs"; empty where every host has it."""
+    there = everywhere(hosts, lambda host: bool(host.run(PROBES[capability]).rc == 0))
+    without = [name for name, has in there.items() if not has]
+    if not without:
+        return ""
+    return f"no {capability}" if len(without) == len(there) else f"no {capability} on {', '.join(without)}"

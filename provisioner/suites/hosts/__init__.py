@@ -1,0 +1,1 @@
+"""Each host by itself: its name, its way to the others, Docker on it, its disk and its systemd."""

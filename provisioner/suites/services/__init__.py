@@ -1,0 +1,3 @@
+"""A service's life as a user sees it: created, scaled, repaired, removed, and published on every host."""
+
+IMAGES = ("busybox", "tomcat")
