@@ -1,0 +1,91 @@
+"""`provision chaos`: say what is expected, play the scenario through its suite, and put together what it showed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from provisioner import checks
+from provisioner.chaos import healing
+from provisioner.chaos.outcome import Outcome, from_json
+from provisioner.chaos.scenario import Scenario
+from provisioner.chaos.timeline import KILLED
+from provisioner.errors import ProvisionError
+from provisioner.machines import select
+from provisioner.progress import Progress
+from provisioner.report import Report
+from provisioner.state import LabFolder, Record
+
+SUITE = "failover"
+
+
+@dataclass(frozen=True)
+class Played:
+    report: Report
+    """An expectation that was not kept is one of its failures."""
+    outcome: Outcome | None
+    """None when the scenario broke off before it had shown anything; the report's failures say why."""
+
+
+def announcement(scenario: Scenario, record: Record) -> Iterator[str]:
+    """What is about to be done and what is expected, one line each.
+
+    :raises UsageError: the scenario cannot be played on this lab.
+    """
+    expectations = scenario.expectations(record.spec)
+    yield f"{scenario}: {scenario.purpose(record.spec)}"
+    for expectation in expectations:
+        yield f"  expected: {expectation.words}"
+
+
+def play(lab: LabFolder, record: Record, scenario: Scenario, progress: Progress) -> Played:
+    """Play a scenario on a lab and judge it. The lab is restored in any case, also on Ctrl-C.
+
+    :raises UsageError: the scenario cannot be played on this lab.
+    :raises LabUnhealthy: the lab is not as its spec says; nothing was broken.
+    :raises ProvisionError: the suite did not run to its end.
+    """
+    scenario.expectations(record.spec)
+    provider = select.provider(lab, record)
+    healing.check(record.spec, provider)
+    options = ["--scenario", scenario.name]
+    if (count := getattr(scenario, "count", None)) is not None:
+        options += ["--count", str(count)]
+    try:
+        report = checks.run(lab, [SUITE], progress=progress, log=lab.new_log(f"chaos-{scenario.name}"), options=options)
+    except BaseException:
+        # The suite restores the lab itself; this is for one that was killed before it could.
+        healing.start_all(provider, progress)
+        raise
+    value = report.data.get(str(scenario))
+    return Played(report, None if value is None else from_json(value))
+
+
+def timeline_table(outcome: Outcome) -> Table:
+    """The timeline, in seconds from the power-off."""
+    table = Table(title=f"{outcome.scenario}: {', '.join(outcome.victims)}", title_justify="left")
+    table.add_column("seconds", justify="right")
+    table.add_column("event")
+    table.add_column("what was seen", overflow="fold")
+    for event in outcome.events:
+        style = "bold" if event.name == KILLED else ""
+        table.add_row(f"{outcome.after_kill(event):+.1f}", event.name, event.words, style=style)
+    return table
+
+
+def verdict_lines(outcome: Outcome) -> Iterator[str]:
+    """The figures beside the timeline, one line each."""
+    yield f"writes: {outcome.verdict.words()}"
+    yield f"longest time without an accepted write: {outcome.longest_gap:.1f} s"
+    yield f"containers that had to keep running: {len(outcome.watched)}, interrupted: {len(outcome.interrupted)}"
+    yield f"history: {outcome.history}"
+
+
+def require_outcome(played: Played) -> Outcome:
+    """:raises ChecksFailed: the scenario broke off, or an expectation was not kept."""
+    played.report.require_passed()
+    if played.outcome is None:
+        raise ProvisionError("the scenario showed nothing", log=played.report.log)
+    return played.outcome

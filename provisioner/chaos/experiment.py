@@ -1,0 +1,267 @@
+"""One run of a scenario on a lab: the workload around it, the faults, the clock, and the way back to health.
+
+A context: entering refuses an unhealthy lab and starts the workload, leaving restores the lab whatever happened. The
+scenario decides what is broken and what is watched; judging what was seen is left to the suite.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from provisioner.chaos import bystanders, healing, sights, watching, workload
+from provisioner.chaos.history import History
+from provisioner.chaos.outcome import Container, Measured, Outcome, Refusal
+from provisioner.chaos.scenario import Bounds, bounds
+from provisioner.chaos.timeline import FIRST_WRITE, KILLED, RECOVERY, RESTORED, Event, Timeline, stopwatch
+from provisioner.chaos.verdict import accepted_between, first_accepted, judge, longest_gap
+from provisioner.chaos.watching import Watch
+from provisioner.errors import ProvisionError
+from provisioner.lab import LabSpec
+from provisioner.machines import Machine, Provider
+from provisioner.progress import Progress
+from provisioner.swarm import Swarm, connect, matches, read
+
+# A single question to an engine: a busy machine of two cores answers in well under a second.
+ENGINE_TIMEOUT = 10.0
+# A few writes of each writer come before the fault, so that there is something to lose.
+WARM_UP = 2.0
+
+
+class Experiment:
+    def __init__(
+        self,
+        spec: LabSpec,
+        provider: Provider,
+        *,
+        history: Path,
+        progress: Progress,
+        heard: Callable[[Event], None] = lambda _: None,
+    ) -> None:
+        """:param history: the file that the writers' history goes to.
+        :param heard: gets every event of the timeline when it happens.
+        """
+        self.spec = spec
+        self.provider = provider
+        self.progress = progress
+        self.bounds: Bounds = bounds(spec.engine)
+        self.clock = stopwatch()
+        self.timeline = Timeline(self.clock, heard)
+        self.before: Swarm
+        self.heal: Callable[[], None] = lambda: healing.start_all(provider, progress)
+        """Brings all hosts back, also after a run that was broken off; scenarios that need more than a start set it."""
+        self._history_file = history
+        self._stack = ExitStack()
+        self._measured: list[Measured] = []
+        self._refusals: list[Refusal] = []
+        self._management: list[str] = []
+        self._missing: list[str] = []
+        self._interrupted: list[str] = []
+        self._watched: tuple[Container, ...] = ()
+        self._victims: tuple[str, ...] = ()
+        self._lost: set[str] = set()
+        self._killed = 0.0
+        self._cut = 0.0
+        self._back: float | None = None
+
+    # -- before and after -----------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self.before = healing.check(self.spec, self.provider)
+        with ExitStack() as stack:
+            stack.callback(self._clean_up)
+            self._history = stack.enter_context(History(self._history_file, self.clock))
+            self._start_workload(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _start_workload(self, stack: ExitStack) -> None:
+        managers = self.managers()
+        healing.remove_leftovers(managers[0])
+        with connect(managers[0], ENGINE_TIMEOUT) as client:
+            bystanders.create(client, replicas=self.replicas)
+            workload.create_services(client, [manager.name for manager in managers])
+        ready = Watch("tasks run", sights.tasks_running(self.replicas, ()), self.bounds.service)
+        self._require(self._watch([ready], since=self.clock()))
+        self._writers = stack.enter_context(workload.Writers(managers, self._history))
+        started = self.clock()
+        write = Watch("writes accepted", sights.write_accepted(self._history, started), self.bounds.service)
+        self._require(self._watch([write], since=started))
+        time.sleep(WARM_UP)
+
+    def _require(self, measured: Sequence[Measured]) -> None:
+        for each in measured:
+            if not each.kept:
+                raise ProvisionError(
+                    f"the workload did not start on lab {self.spec.name!r}: {each.words()}",
+                    hint=f"provision verify services --name {self.spec.name}",
+                )
+
+    def _clean_up(self) -> None:
+        self.heal()
+        healing.wait_until_healthy(self.spec, self.provider, within=self.bounds.restored, doing=self.doing)
+        healing.remove_leftovers(self.managers()[0])
+
+    # -- what scenarios do ----------------------------------------------------------------------------------------
+
+    @property
+    def leader(self) -> str:
+        """Who led before anything was done."""
+        return self.before.quorum.leader
+
+    @property
+    def replicas(self) -> int:
+        return bystanders.PER_HOST * len(self.spec.hosts)
+
+    def managers(self) -> list[Machine]:
+        """The running machines whose role is manager."""
+        return [machine for machine in self.running() if machine.spec.role == "manager"]
+
+    def running(self) -> list[Machine]:
+        return [machine for machine in self.provider.machines() if machine.state == "running"]
+
+    def doing(self, text: str) -> None:
+        self.progress.host("", text)
+
+    def power_off(self, names: Sequence[str]) -> None:
+        """Pull the plug of these hosts. Bounds count from the beginning of it, the outage from its end."""
+        survivors = [machine for machine in self.running() if machine.name not in names]
+        self._watched = bystanders.containers(survivors, ENGINE_TIMEOUT)
+        self._victims = tuple(names)
+        self._lost = set(names)
+        self._killed = self.timeline.mark(KILLED, f"{', '.join(names)}: power off").seconds
+        self.provider.power_off(names)
+        self._cut = self.clock()
+
+    def begin_recovery(self, words: str) -> float:
+        """What comes now may bring management back, so the outage counts as over; the moment, on the run's clock."""
+        began = self.timeline.mark(RECOVERY, words).seconds
+        self._back = began if self._back is None else self._back
+        return began
+
+    def start(self, names: Sequence[str]) -> float:
+        """Start hosts again.
+
+        :returns: the moment at which they were told to, on the run's clock.
+        :raises ProvisionError: some did not come up.
+        """
+        began = self.begin_recovery(f"start {', '.join(names)}")
+        failures = self.provider.start(names, self.progress)
+        if failures:
+            raise ProvisionError("; ".join(f"{host} did not start again: {why}" for host, why in failures.items()))
+        self._lost -= set(names)
+        return began
+
+    def watch(self, watches: Sequence[Watch], *, since: float | None = None) -> None:
+        """Look until all have been seen or ran out of time; the outcome keeps how long each took.
+
+        :param since: from when their bounds count, on the run's clock; from the power-off, where absent.
+        """
+        self._measured += self._watch(watches, since=self._killed if since is None else since)
+
+    def signs_of_management(self, leader: str, *, since: float | None = None) -> list[Watch]:
+        """What shows that management is there: a leader among the living, and a write accepted.
+
+        :param leader: what the sight of the leader is called.
+        :param since: the write is begun after this moment, on the run's clock; after the power-off, where absent.
+        """
+        begun = self._cut if since is None else since
+        return [
+            Watch(leader, sights.leader(sorted(self._lost)), self.bounds.leader),
+            Watch(FIRST_WRITE, sights.write_accepted(self._history, begun), self.bounds.leader),
+        ]
+
+    def measured(self, name: str) -> Measured:
+        """The last measurement of that name."""
+        return next(each for each in reversed(self._measured) if each.name == name)
+
+    def hold(self, seconds: float, what: str) -> None:
+        """Leave things as they are for a while."""
+        self.doing(f"{what}, held for {seconds:g} s")
+        time.sleep(seconds)
+
+    def ask_survivors(self) -> None:
+        """Take down how each living host answers `docker node ls`."""
+        # Docker's managers answer late for up to 20 s when they have lost the leader a moment ago.
+        self._refusals += watching.refusals(self.running(), timeout=25)
+
+    def check_tasks(self, when: str) -> None:
+        """Compare the containers on hosts that were never off with those before."""
+        hosts = {container.host for container in self._watched}
+        survivors = [machine for machine in self.running() if machine.name in hosts]
+        now = bystanders.containers(survivors, ENGINE_TIMEOUT)
+        self._interrupted += [f"{when}: {words}" for words in bystanders.interruptions(self._watched, now)]
+
+    def missed(self, what: str) -> None:
+        """Note an object of the cluster that is not there any more."""
+        self._missing.append(what)
+
+    def failed(self, what: str) -> None:
+        """Note an act of management that did not work during the outage."""
+        self._management.append(what)
+
+    def restore(self) -> None:
+        """Bring every host back and wait until the lab is as before and all tasks run.
+
+        :raises LabUnhealthy: it does not become so.
+        """
+        began = self.begin_recovery("bring every host back")
+        self.heal()
+        self._lost.clear()
+        swarm = healing.wait_until_healthy(self.spec, self.provider, within=self.bounds.restored, doing=self.doing)
+        all_run = Watch("all tasks run", sights.tasks_running(self.replicas, ()), self.bounds.restored)
+        self.timeline.mark(RESTORED, swarm.quorum.words())
+        self._measured += self._watch([all_run], since=began)
+
+    def conclude(self, scenario: str, purpose: str) -> Outcome:
+        """Stop the writers, read the cluster's state from every manager, and put together what was seen."""
+        end = self.clock()
+        self._writers.stop()
+        found = {}
+        for machine in self.managers():
+            with connect(machine, ENGINE_TIMEOUT) as client:
+                found[machine.name] = workload.read_writes(client, [host.name for host in self.spec.managers])
+        self.check_tasks("after the lab was restored")
+        operations = self._history.operations()
+        return Outcome(
+            scenario=scenario,
+            purpose=purpose,
+            leader=self.leader,
+            victims=self._victims,
+            events=self.timeline.events,
+            measured=tuple(self._measured),
+            refusals=tuple(self._refusals),
+            accepted_in_outage=accepted_between(operations, self._cut, end if self._back is None else self._back),
+            longest_gap=round(longest_gap(operations, first_accepted(operations, 0) or 0.0, end), 3),
+            management=tuple(self._management),
+            watched=self._watched,
+            interrupted=tuple(self._interrupted),
+            missing=tuple(self._missing),
+            verdict=judge(operations, found),
+            restored=tuple(self._not_as_before()),
+            history=str(self._history.path),
+        )
+
+    def _not_as_before(self) -> list[str]:
+        swarm = read(self.provider.machines())
+        return matches(self.spec, swarm)
+
+    def _watch(self, watches: Sequence[Watch], *, since: float) -> list[Measured]:
+        machines = self.provider.machines()
+        return watching.watch(
+            watches,
+            lambda: read(machines, watching.TIMEOUT),
+            clock=self.clock,
+            since=since,
+            timeline=self.timeline,
+            doing=self.doing,
+        )

@@ -1,0 +1,102 @@
+"""force-new-cluster: a majority of the managers is gone for good, and a survivor makes a new cluster of what it knows.
+
+The one-command recovery is ``docker swarm init --force-new-cluster --advertise-addr ADDRESS`` on the survivor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from provisioner.chaos import belongings, management, rejoining, sights
+from provisioner.chaos.belongings import Belongings
+from provisioner.chaos.experiment import ENGINE_TIMEOUT, Experiment
+from provisioner.chaos.outcome import Outcome
+from provisioner.chaos.scenario import Expectation, bounds
+from provisioner.chaos.timeline import NEW_LEADER, NOTICED
+from provisioner.chaos.watching import Watch
+from provisioner.errors import ProvisionError, UsageError
+from provisioner.lab import LabSpec
+from provisioner.machines import Machine
+from provisioner.swarm import NO_LEADER, connect, reason
+
+# Swarmkit's own limit for a call is 20 s.
+INIT_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True)
+class ForceNewCluster:
+    @property
+    def name(self) -> str:
+        return "force-new-cluster"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def purpose(self, spec: LabSpec) -> str:
+        total = len(spec.managers)
+        return (
+            f"power off {total - 1} of {total} managers for good; "
+            "the one that is left makes a new cluster, which the others join"
+        )
+
+    def expectations(self, spec: LabSpec) -> tuple[Expectation, ...]:
+        if len(spec.managers) < 2:
+            raise UsageError(
+                f"lab {spec.name!r} has one manager: without it there is no survivor to make a new cluster",
+                hint="make a lab with more: provision up --managers 3",
+            )
+        bound = bounds(spec.engine)
+        return (
+            Expectation("refusal", f'the manager left answers "{NO_LEADER}" within {bound.refusal:g} s'),
+            Expectation("no-write", "no write is accepted until the new cluster is made"),
+            Expectation(
+                "management-back", f"the new cluster has a leader and accepts writes within {bound.leader:g} s"
+            ),
+            Expectation("kept", "services, networks, secrets and workers are those of the old cluster"),
+            *management.COMMON,
+        )
+
+    def play(self, experiment: Experiment) -> Outcome:
+        survivor = next(host for host in experiment.spec.managers if host.name != experiment.leader)
+        victims = [host.name for host in experiment.spec.managers if host.name != survivor.name]
+        before = _prepare(experiment, survivor.name)
+        experiment.power_off(victims)
+        experiment.watch([Watch(NOTICED, sights.refused([survivor.name]), experiment.bounds.refusal)])
+        experiment.ask_survivors()
+        machine = next(machine for machine in experiment.running() if machine.name == survivor.name)
+        experiment.heal = lambda: rejoining.rejoin_all(
+            experiment.spec, experiment.provider, survivor.name, experiment.progress
+        )
+        since = experiment.begin_recovery(f"docker swarm init --force-new-cluster on {survivor.name}")
+        _force(machine, str(survivor.address))
+        experiment.watch(experiment.signs_of_management(NEW_LEADER, since=since), since=since)
+        experiment.check_tasks("when the new cluster was made")
+        _compare(experiment, machine, before)
+        experiment.restore()
+        return experiment.conclude(str(self), self.purpose(experiment.spec))
+
+
+def _prepare(experiment: Experiment, survivor: str) -> Belongings:
+    machine = next(machine for machine in experiment.managers() if machine.name == survivor)
+    with connect(machine, ENGINE_TIMEOUT) as client:
+        belongings.create(client)
+        return belongings.read(client)
+
+
+def _force(machine: Machine, address: str) -> None:
+    try:
+        with connect(machine, INIT_TIMEOUT) as client:
+            client.init_swarm(advertise_addr=address, force_new_cluster=True)
+    except Exception as error:
+        raise ProvisionError(f"{machine.name} did not make a new cluster: {reason(error)}") from error
+
+
+def _compare(experiment: Experiment, machine: Machine, before: Belongings) -> None:
+    with connect(machine, ENGINE_TIMEOUT) as client:
+        for what in before.missing(belongings.read(client)):
+            experiment.missed(what)
+        ready = {node["ID"]: node["Status"]["State"] for node in client.nodes()}
+    for host in experiment.spec.workers:
+        node = experiment.before.node(host.name)
+        if node is None or ready.get(node.id) != "ready":
+            experiment.missed(f"the worker {host.name} is {ready.get(node.id, 'gone') if node else 'unknown'}")

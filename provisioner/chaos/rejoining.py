@@ -1,0 +1,117 @@
+"""Hosts of a cluster that is no more join the new one.
+
+A manager that was off while the others made a new cluster still believes in the old one. Two of three such managers
+are a majority of the old cluster: started together they would bring it back beside the new one. So each is started
+alone, leaves, and joins, before the next is started.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from provisioner.errors import ProvisionError
+from provisioner.lab import HostSpec, LabSpec
+from provisioner.machines import Machine, Provider
+from provisioner.progress import Progress
+from provisioner.swarm import Swarm, connect, read, reason
+
+if TYPE_CHECKING:
+    import docker
+
+# Swarmkit waits 20 s for an answer of the cluster that a node joins.
+TIMEOUT = 30.0
+DEADLINE = 60.0
+INTERVAL = 0.5
+PORT = 2377
+
+
+def rejoin_all(spec: LabSpec, provider: Provider, survivor: str, progress: Progress) -> None:
+    """Bring every host that is off into the survivor's cluster, with the role, labels and availability of the spec.
+
+    :raises ProvisionError: a host does not come up, or cannot join.
+    """
+    for host in spec.hosts:
+        machine = _machine(provider, host.name)
+        if machine.state != "running":
+            _forget(_machine(provider, survivor), host.name)
+            if failures := provider.start([host.name], progress):
+                raise ProvisionError(f"{host.name} did not start again: {failures[host.name]}")
+        elif _is_member(provider, survivor, host.name):
+            continue
+        progress.host(host.name, "joining the new cluster")
+        _join(spec, host, _machine(provider, host.name), _machine(provider, survivor))
+
+
+def _join(spec: LabSpec, host: HostSpec, machine: Machine, survivor: Machine) -> None:
+    with connect(machine, TIMEOUT) as client:
+        if client.info()["Swarm"]["LocalNodeState"] != "inactive":
+            client.leave_swarm(force=True)
+    _forget(survivor, host.name)
+    with connect(survivor, TIMEOUT) as client:
+        token = client.inspect_swarm()["JoinTokens"][host.role.capitalize()]
+    address = str(spec.host(survivor.name).address)
+
+    def join() -> None:
+        with connect(machine, TIMEOUT) as client:
+            client.join_swarm([f"{address}:{PORT}"], token, advertise_addr=str(host.address))
+
+    _retry(f"{host.name} joins {survivor.name}", join)
+    _retry(f"{host.name} gets its labels", lambda: _describe(host, survivor))
+
+
+def _describe(host: HostSpec, survivor: Machine) -> None:
+    with connect(survivor, TIMEOUT) as client:
+        for node in _nodes(client.nodes(), host.name):
+            _update(client, node, Role=host.role, Labels=dict(host.labels), Availability=host.availability)
+
+
+def _forget(survivor: Machine, name: str) -> None:
+    """Take a host's dead entries out of the cluster; a manager has to be demoted first."""
+
+    def forget() -> None:
+        with connect(survivor, TIMEOUT) as client:
+            for node in _nodes(client.nodes(), name):
+                if node["Status"]["State"] == "ready":
+                    raise ProvisionError(f"{name} is still called Ready")
+                if node["Spec"]["Role"] == "manager":
+                    _update(client, node, Role="worker")
+                client.remove_node(node["ID"], force=True)
+
+    _retry(f"{survivor.name} forgets the old {name}", forget)
+
+
+def _update(client: docker.APIClient, node: dict[str, Any], **changes: object) -> None:
+    spec: Any = {**node["Spec"], **changes}
+    client.update_node(node["ID"], node["Version"]["Index"], spec)
+
+
+def _nodes(nodes: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [node for node in nodes if node["Description"].get("Hostname") == name]
+
+
+def _is_member(provider: Provider, survivor: str, name: str) -> bool:
+    swarm: Swarm = read([_machine(provider, survivor), _machine(provider, name)])
+    node = swarm.node(name)
+    return node is not None and node.status == "ready"
+
+
+def _machine(provider: Provider, name: str) -> Machine:
+    return next(machine for machine in provider.machines() if machine.name == name)
+
+
+def _retry(what: str, act: Callable[[], None]) -> None:
+    """Repeat what the cluster refuses while it settles: a demotion takes effect within seconds, a join may race it.
+
+    :raises ProvisionError: refused for DEADLINE seconds; the message has the last refusal.
+    """
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        try:
+            act()
+            return
+        except Exception as error:  # any refusal; which ones pass by themselves differs by engine
+            if time.monotonic() > deadline:
+                raise ProvisionError(f"{what}: not within {DEADLINE:g} s; the last refusal: {reason(error)}") from error
+        time.sleep(INTERVAL)

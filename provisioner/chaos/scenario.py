@@ -1,0 +1,75 @@
+"""What a scenario is: a plan for breaking hosts, and what is expected to be seen, in words, before it acts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from provisioner.lab import LabSpec
+
+if TYPE_CHECKING:
+    from provisioner.chaos.experiment import Experiment
+    from provisioner.chaos.outcome import Outcome
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """A claim that a scenario makes before it acts; the suite ``failover`` has a test for each name."""
+
+    name: str
+    words: str
+
+    def __str__(self) -> str:
+        return self.words
+
+
+class Scenario(Protocol):
+    @property
+    def name(self) -> str:
+        """As it is typed: kill-managers."""
+
+    def purpose(self, spec: LabSpec) -> str:
+        """One sentence: what is done to this lab, and why."""
+
+    def expectations(self, spec: LabSpec) -> tuple[Expectation, ...]:
+        """What must be seen on this lab.
+
+        :raises UsageError: the scenario cannot be played on such a lab; the message says why.
+        """
+
+    def play(self, experiment: Experiment) -> Outcome:
+        """Break the lab, watch, measure, restore it, and say what was seen. Judging is the suite's task."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How long an engine may take, in seconds from the power-off unless said otherwise."""
+
+    refusal: float
+    """Until managers without a quorum say so, instead of letting calls hang."""
+    leader: float
+    """Until a leader is there again and accepts writes; also from the moment at which a quorum is back."""
+    noticed: float
+    """Until a lost host is shown as Down or Unreachable, while a leader is there to see it."""
+    moved: float
+    """Until the tasks of a lost worker run elsewhere."""
+    reported: float
+    """How long the move of a lost manager's tasks is watched; it is reported, no test depends on it."""
+    service: float
+    """For a new service to run, and for it to scale."""
+    restored: float
+    """From the last start until the lab is as it was."""
+
+
+# Docker's swarm mode on such hosts: a new leader after 9-21 s, Down after 15 s where the leader lives (three missed
+# heartbeats of 5 s). A follower gives its leader up after 10-20 s (election ticks of 1 s, at random), and calls are
+# refused when it has had none for 10 s more: 27 s were seen. After a change of leader it takes long to move tasks:
+# seen after 53 s, and not in 60 s.
+DOCKER = Bounds(refusal=45, leader=60, noticed=40, moved=60, reported=75, service=60, restored=120)
+
+_BY_ENGINE = {"docker": DOCKER}
+
+
+def bounds(engine: str) -> Bounds:
+    """An engine that says nothing of its own times is held to Docker's."""
+    return _BY_ENGINE.get(engine, DOCKER)

@@ -1,0 +1,86 @@
+"""What is looked for in a swarm while hosts are down: each gives a look that says whether it is there, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from provisioner.chaos.bystanders import SERVICE
+from provisioner.chaos.history import History
+from provisioner.chaos.verdict import first_accepted
+from provisioner.chaos.watching import Sighting
+from provisioner.swarm import NO_LEADER, Node, Swarm
+
+Look = Callable[[Swarm], Sighting]
+
+
+def leader(lost: Sequence[str]) -> Look:
+    """A leader that is not among the lost hosts."""
+
+    def look(swarm: Swarm) -> Sighting:
+        node = swarm.leader
+        if node is None:
+            return Sighting(False, swarm.error or "no manager answers")
+        if node.hostname in lost:
+            return Sighting(False, f"{node.hostname} is still called the leader")
+        return Sighting(True, f"{node.hostname} leads")
+
+    return look
+
+
+def write_accepted(history: History, since: float) -> Look:
+    """The first acknowledgement of a write that was begun after a moment of the run's clock."""
+
+    def look(_: Swarm) -> Sighting:
+        operations = history.operations()
+        at = first_accepted(operations, since)
+        if at is not None:
+            return Sighting(True, "a writer's label is in the cluster's state", at)
+        errors = [operation.error for operation in operations if operation.error and operation.seconds > since]
+        return Sighting(False, f"the writers hear: {errors[-1]}" if errors else "no answer to any write")
+
+    return look
+
+
+def noticed(lost: Sequence[str]) -> Look:
+    """All lost hosts shown as Down or, for managers, Unreachable."""
+
+    def look(swarm: Swarm) -> Sighting:
+        if not swarm.nodes:
+            return Sighting(False, swarm.error or "no manager answers")
+        nodes = [node for node in swarm.nodes if node.hostname in lost]
+        words = ", ".join(f"{node.hostname} {_condition(node)}" for node in nodes)
+        return Sighting(all(_is_lost(node) for node in nodes), words)
+
+    return look
+
+
+def refused(managers: Sequence[str]) -> Look:
+    """Every one of these managers answers that there is no leader."""
+
+    def look(swarm: Swarm) -> Sighting:
+        answers = [answer for answer in swarm.answers if answer.host in managers]
+        words = ", ".join(f"{answer.host}: {answer.error or 'names the nodes'}" for answer in answers)
+        return Sighting(all(answer.error.startswith(NO_LEADER) for answer in answers), words)
+
+    return look
+
+
+def tasks_running(replicas: int, lost: Sequence[str]) -> Look:
+    """As many tasks of the bystanders as asked for, none of them on a lost host."""
+
+    def look(swarm: Swarm) -> Sighting:
+        if not swarm.nodes:
+            return Sighting(False, swarm.error or "no manager answers")
+        running = [task for task in swarm.tasks if task.service == SERVICE and task.state == "running"]
+        here = [task for task in running if task.host not in lost]
+        return Sighting(len(here) >= replicas, f"{len(here)} of {replicas} tasks run on living hosts")
+
+    return look
+
+
+def _is_lost(node: Node) -> bool:
+    return node.status == "down" or node.reachability == "unreachable"
+
+
+def _condition(node: Node) -> str:
+    return node.status.capitalize() + (f"/{node.reachability.capitalize()}" if node.reachability else "")
