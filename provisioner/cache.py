@@ -1,0 +1,95 @@
+"""What is kept on this machine so that the next lab starts in seconds: images, packages, container images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from provisioner import command, state
+from provisioner.machines.lxc import base, converged
+
+CONTAINERS = "containers"
+PACKAGES = "packages"
+
+
+@dataclass(frozen=True)
+class Entry:
+    kind: str
+    """base, converged, containers or packages."""
+    name: str
+    path: Path
+    size: int
+    """Bytes on disk."""
+    modified: datetime
+    labs: tuple[str, ...]
+    """The labs whose hosts stand on it: it cannot go while they are there."""
+
+
+def entries() -> list[Entry]:
+    """Everything in the cache, by kind and name."""
+    users = _users()
+    found = []
+    for kind, folder in _folders().items():
+        paths = sorted(folder.iterdir()) if folder.is_dir() else []
+        for path in paths:
+            labs = tuple(sorted(lab for lab, layers in users.items() if any(path in layer.parents for layer in layers)))
+            modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            found.append(Entry(kind, path.name, path, _size(path), modified, labs))
+    return found
+
+
+def prune(*, everything: bool) -> list[Entry]:
+    """Remove what no lab stands on and no new lab would use; with ``everything``, also what a new one would.
+
+    :returns: what was removed.
+    """
+    removed = []
+    for entry in entries():
+        if entry.labs or (not everything and _is_current(entry)):
+            continue
+        with state.machine_lock(f"{entry.kind}-{entry.name}"):
+            command.run(["rm", "-rf", "--one-file-system", entry.path], timeout=300)
+        removed.append(entry)
+    return removed
+
+
+def _folders() -> dict[str, Path]:
+    cache = state.home() / "cache"
+    return {
+        "base": base.folder(),
+        "converged": converged.folder(),
+        CONTAINERS: cache / CONTAINERS,
+        PACKAGES: cache / PACKAGES,
+    }
+
+
+def _is_current(entry: Entry) -> bool:
+    if entry.kind == "base":
+        return entry.name in {base.key("trixie"), base.key("bookworm")}
+    if entry.kind == "converged":
+        from provisioner import playbooks  # noqa: PLC0415 (loads Ansible's runner)
+
+        return entry.name in {converged.key(of, playbooks.digest()) for of in ("trixie", "bookworm")}
+    if entry.kind == CONTAINERS:
+        from provisioner import images  # noqa: PLC0415
+
+        return entry.path in {image.path for image in images.listing()}
+    return True
+
+
+def _users() -> dict[str, list[Path]]:
+    return {name: list(_layers(name)) for name in state.lab_names()}
+
+
+def _layers(lab: str) -> Iterator[Path]:
+    try:
+        yield from map(Path, (state.folder(lab).path / "layers").read_text().splitlines())
+    except FileNotFoundError:
+        return
+
+
+def _size(path: Path) -> int:
+    words = command.run(["du", "-s", "--block-size=1", path], timeout=120, check=False).stdout.split()
+    return int(words[0]) if words else 0

@@ -1,0 +1,85 @@
+"""The command line: parse, call, print, exit code. Results go to stdout, progress and errors to stderr.
+
+Exit codes: see :mod:`provisioner.errors`; `provision ssh` ends with the remote command's.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from provisioner import __version__
+from provisioner.cli import checking, cluster, machine, reaching, showing
+from provisioner.errors import INTERRUPTED, ProvisionError
+
+app = typer.Typer(
+    name="provision",
+    help="Lab machines with Docker, a swarm formed from them, and the proof that it works.",
+    epilog="A first lab: provision up --managers 3. What this machine lacks for it: provision doctor.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for part in (cluster, showing, reaching, checking, machine):
+    part.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"provision {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command; a user's mistake ends in one message, never in a traceback."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        app(standalone_mode=False)
+    except ProvisionError as error:
+        _explain(error, errors)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        errors.print(
+            "[yellow]interrupted[/]; the same command goes on where this one stopped, `provision down` clears up"
+        )
+        sys.exit(INTERRUPTED)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except BrokenPipeError:  # the reader of our output has gone: `provision status | head -1`
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        # click's own usage errors know how to show themselves; anything else is our defect, with its traceback.
+        if not hasattr(error, "show") or not hasattr(error, "exit_code"):
+            raise
+        error.show()
+        sys.exit(error.exit_code)
+
+
+def _explain(error: ProvisionError, errors: Console) -> None:
+    errors.print(f"[bold red]error:[/] {escape(error.message)}")
+    if error.hint:
+        errors.print(f"[bold]next:[/]  {escape(error.hint)}")
+    if error.log:
+        errors.print(f"[bold]log:[/]   {escape(str(error.log))}")
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

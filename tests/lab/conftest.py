@@ -1,0 +1,76 @@
+"""Labs on real hosts. They need root and take minutes; `make lab` runs them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from provisioner import state
+from provisioner.machines import Provider
+from provisioner.machines.select import provider as provider_of
+from provisioner.state import LabFolder
+
+PROVISION = Path(sys.executable).with_name("provision")
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def run_provision(
+    *words: str | Path, env: dict[str, str] | None = None, timeout: float = 600
+) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does, from another folder than the checkout."""
+    environment = {**os.environ, **(env or {})}
+    return subprocess.run(
+        [PROVISION, *words], capture_output=True, text=True, env=environment, timeout=timeout, cwd="/", check=False
+    )
+
+
+def must(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    assert done.returncode == 0, f"{done.args}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _as_root() -> None:
+    if os.geteuid() != 0:
+        pytest.exit("the lab tests make namespaces and mounts: run them as root", returncode=1)
+
+
+@pytest.fixture
+def provision() -> Run:
+    return run_provision
+
+
+def _new_lab(prefix: str, *words: str) -> Iterator[LabFolder]:
+    name = f"{prefix}-{secrets.token_hex(2)}"
+    must(run_provision("up", "--name", name, "--offline", "--no-verify", *words))
+    try:
+        yield state.folder(name)
+    finally:
+        must(run_provision("down", "--name", name))
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[LabFolder]:
+    """Three managers in a swarm. Who breaks it repairs it."""
+    yield from _new_lab("three", "--managers", "3")
+
+
+@pytest.fixture(scope="module")
+def one_manager_lab() -> Iterator[LabFolder]:
+    """One manager and two workers, as the walkthrough begins."""
+    yield from _new_lab("one", "--managers", "1", "--workers", "2")
+
+
+@pytest.fixture(scope="module")
+def five_manager_lab() -> Iterator[LabFolder]:
+    yield from _new_lab("five", "--managers", "5")
+
+
+def provider(lab: LabFolder) -> Provider:
+    return provider_of(lab, state.load(lab))
