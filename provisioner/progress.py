@@ -6,6 +6,7 @@ Stages are timed; `summary` prints the seconds of each.
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,14 +17,19 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-WIDTH = 120
+# A pipe has no width: lines are not to be folded there as for a terminal of 80 columns.
+PIPE_WIDTH = 10_000
+
+
+def stderr_console() -> Console:
+    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else PIPE_WIDTH)
 
 
 @dataclass
 class Progress:
     """Shared by everything that takes time. ``quiet`` keeps errors and warnings only."""
 
-    console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    console: Console = field(default_factory=stderr_console)
     quiet: bool = False
     stages: list[tuple[str, float]] = field(default_factory=list)
     _doing: dict[str, str] = field(default_factory=dict)

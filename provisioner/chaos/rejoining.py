@@ -25,6 +25,7 @@ TIMEOUT = 30.0
 DEADLINE = 60.0
 INTERVAL = 0.5
 PORT = 2377
+NOT_A_MEMBER = "This node is not part of a swarm"
 
 
 def rejoin_all(spec: LabSpec, provider: Provider, survivor: str, progress: Progress) -> None:
@@ -45,9 +46,7 @@ def rejoin_all(spec: LabSpec, provider: Provider, survivor: str, progress: Progr
 
 
 def _join(spec: LabSpec, host: HostSpec, machine: Machine, survivor: Machine) -> None:
-    with connect(machine, TIMEOUT) as client:
-        if client.info()["Swarm"]["LocalNodeState"] != "inactive":
-            client.leave_swarm(force=True)
+    _leave(machine)
     _forget(survivor, host.name)
     with connect(survivor, TIMEOUT) as client:
         token = client.inspect_swarm()["JoinTokens"][host.role.capitalize()]
@@ -61,6 +60,16 @@ def _join(spec: LabSpec, host: HostSpec, machine: Machine, survivor: Machine) ->
     _retry(f"{host.name} gets its labels", lambda: _describe(host, survivor))
 
 
+def _leave(machine: Machine) -> None:
+    # Not asked first whether it is a member: without a leader that question takes Docker 20 s.
+    with connect(machine, TIMEOUT) as client:
+        try:
+            client.leave_swarm(force=True)
+        except Exception as error:
+            if not reason(error).startswith(NOT_A_MEMBER):
+                raise ProvisionError(f"{machine.name} does not leave the old cluster: {reason(error)}") from error
+
+
 def _describe(host: HostSpec, survivor: Machine) -> None:
     with connect(survivor, TIMEOUT) as client:
         for node in _nodes(client.nodes(), host.name):
@@ -68,14 +77,18 @@ def _describe(host: HostSpec, survivor: Machine) -> None:
 
 
 def _forget(survivor: Machine, name: str) -> None:
-    """Take a host's dead entries out of the cluster; a manager has to be demoted first."""
+    """Take a host's dead entries out of the cluster.
+
+    Docker removes a manager only after its demotion, and demotes only members of the Raft group. A manager of the old
+    cluster is no member of the new group: it is removed as it is.
+    """
 
     def forget() -> None:
         with connect(survivor, TIMEOUT) as client:
             for node in _nodes(client.nodes(), name):
                 if node["Status"]["State"] == "ready":
                     raise ProvisionError(f"{name} is still called Ready")
-                if node["Spec"]["Role"] == "manager":
+                if node.get("ManagerStatus"):
                     _update(client, node, Role="worker")
                 client.remove_node(node["ID"], force=True)
 

@@ -69,6 +69,8 @@ def up(
         for warning in lab.warnings(record.spec):
             progress.warn(warning)
         opened = OpenLab(folder, record, provider_of(folder, record))
+        for note in opened.provider.preflight():
+            progress.note(note)
         with opened.provider.working():
             outcome = bringup.up(folder, record, progress, verify=verify, cached=cache)
     if not quiet:

@@ -34,6 +34,12 @@ class Machine:
 class Provider(Protocol):
     """Implementations: :mod:`provisioner.machines.lxc`."""
 
+    def preflight(self) -> list[str]:
+        """Before any machine is touched: what the user should know about this spec on this machine, in sentences.
+
+        :raises ProvisionError: the spec cannot be had here.
+        """
+
     def working(self) -> AbstractContextManager[None]:
         """Be the one `provision` at work on the lab: ends what a killed one left running, and has every child of
         this process found by the next, should it be killed itself."""

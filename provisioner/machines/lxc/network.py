@@ -7,9 +7,11 @@ FORWARD policy of DROP nor another lab can be in the way, and nothing has to be 
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import time
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from provisioner import command
@@ -122,6 +124,24 @@ class LabNetwork:
     def cut(self, host: str) -> None:
         """Take a host's link away: what it sends, a FIN of a dying process included, goes nowhere."""
         self.keeper.run(["ip", "link", "set", host, "nomaster", "down"], check=False)
+
+    def unplug(self, host: str) -> None:
+        """Remove what is left of a dead host's link.
+
+        Connections that it could not end (its link was cut) hold its namespace, and the link with it, for up to 100 s
+        more: tcp_orphan_retries. A host of that name could not start meanwhile.
+        """
+        self.keeper.run(["ip", "link", "delete", host], check=False)
+
+
+def overlapping(subnet: IPv4Network) -> list[str]:
+    """The networks of this machine that share addresses with a subnet, as "192.0.2.0/24 (eth0)"."""
+    routes = json.loads(command.run(["ip", "-json", "-4", "route", "show"]).stdout or "[]")
+    return [
+        f"{route['dst']} ({route.get('dev', 'no device')})"
+        for route in routes
+        if route["dst"] != "default" and IPv4Network(route["dst"]).overlaps(subnet)
+    ]
 
 
 def has_way_out() -> bool:

@@ -16,7 +16,7 @@ from provisioner.machines.lxc import converged, wait
 from provisioner.machines.lxc.cgroup import LabCgroup
 from provisioner.machines.lxc.container import Container, Plug
 from provisioner.machines.lxc.keeper import Keeper
-from provisioner.machines.lxc.network import LabNetwork
+from provisioner.machines.lxc.network import LabNetwork, overlapping
 from provisioner.machines.lxc.storage import LabStorage
 from provisioner.progress import Progress
 from provisioner.state import LabFolder, Record, write_atomically
@@ -32,6 +32,13 @@ class LxcProvider:
         self.keeper = Keeper(lab, self.cgroup)
         self.network = LabNetwork(lab, record.spec, self.keeper)
         self.storage = LabStorage(lab, self.keeper)
+
+    def preflight(self) -> list[str]:
+        return [
+            f"{self.spec.subnet} overlaps {network}, to which this machine has a route: that is fine, "
+            "the lab's addresses are in network namespaces of its own"
+            for network in overlapping(self.spec.subnet)
+        ]
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
@@ -115,6 +122,7 @@ class LxcProvider:
             def boot(host: HostSpec) -> str:
                 progress.host(host.name, "booting")
                 container = self._container(host.name)
+                self.network.unplug(host.name)
                 try:
                     container.configure(self._plug(host, self.storage.docker_data(host.name)))
                     container.start()

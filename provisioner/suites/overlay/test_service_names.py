@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 from testinfra.host import Host
 
 from provisioner.lab import LabSpec
 from provisioner.suites import docker_cli
-from provisioner.suites.connection import output
+from provisioner.suites.connection import everywhere, name_of, output
 from provisioner.suites.overlay.conftest import Containers
 from provisioner.suites.waiting import wait_until
 
-Ask = Callable[[str, str], list[str]]
+Answers = dict[str, list[str]]
+"""By the host that asks."""
 
 # A task starts in about 2 s on a network; a machine that several labs share is slower.
 START_SECONDS = 40
+SETTLE_SECONDS = 10
 
 # The addresses of a name, from what stands below "Name:" in busybox's nslookup; then who answers at each.
-_TASKS = r"""
+_ALL = r"""
 for address in $(nslookup "$1" | sed -n '/^Name:/,$s/^Address.*[: ]\([0-9.]*\)$/\1/p'); do
     timeout 3 wget -q -O - "http://$address:8080/name"
 done | sort -u
@@ -43,33 +46,57 @@ def wait_for_tasks(manager: Host, service: str, on: Sequence[str]) -> None:
     )
 
 
-@pytest.fixture
-def ask(host: Host, host_name: str, containers: Containers) -> Ask:
-    """Run a script with a service's name in the container on a host: the hosts whose tasks answer."""
-    container = containers.first[host_name].name
-    return lambda script, name: output(host, "docker exec %s sh -c %s sh %s", container, script, name).split()
+def who_answers(hosts: Mapping[str, Host], containers: Containers, script: str, service: str) -> Answers:
+    """From the container on each host: the hosts whose tasks answer to the service's name."""
+
+    def ask(host: Host) -> list[str]:
+        container = containers.first[name_of(host)].name
+        return output(host, "docker exec %s sh -c %s sh %s", container, script, service).split()
+
+    return everywhere(hosts, ask)
 
 
-def test_dnsrr(host_name: str, manager: Host, ask: Ask, dnsrr_service: str, with_tasks: list[str]) -> None:
-    """A container on {host_name} finds all tasks of a dnsrr service by its name."""
+def settled(observe: Callable[[], Answers], holds: Callable[[list[str]], bool]) -> Answers:
+    """The answers once they hold on every host, or the last ones: each host has a check of its own for them."""
+    end = time.monotonic() + SETTLE_SECONDS
+    while True:
+        answers = observe()
+        if all(map(holds, answers.values())) or time.monotonic() >= end:
+            return answers
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="package")
+def by_dnsrr(
+    manager: Host, hosts: Mapping[str, Host], containers: Containers, dnsrr_service: str, with_tasks: list[str]
+) -> Answers:
     wait_for_tasks(manager, dnsrr_service, with_tasks)
-    wait_until(
-        f"{host_name} finds the tasks on {', '.join(with_tasks)}",
-        lambda: ask(_TASKS, dnsrr_service),
-        lambda answers: answers == with_tasks,
-        seconds=10,
-        words=lambda answers: f"{', '.join(answers) or 'nobody'} answers",
+    return settled(lambda: who_answers(hosts, containers, _ALL, dnsrr_service), lambda answers: answers == with_tasks)
+
+
+@pytest.fixture(scope="package")
+def by_virtual_ip(
+    manager: Host, hosts: Mapping[str, Host], containers: Containers, vip_service: str, with_tasks: list[str]
+) -> Answers:
+    wait_for_tasks(manager, vip_service, with_tasks)
+    several = min(len(with_tasks), 2)
+    return settled(lambda: who_answers(hosts, containers, _IN_TURN, vip_service), lambda a: len(a) >= several)
+
+
+def test_dnsrr(host_name: str, by_dnsrr: Answers, with_tasks: list[str], dnsrr_service: str) -> None:
+    """A container on {host_name} finds all tasks of a dnsrr service by its name."""
+    answers = by_dnsrr[host_name]
+    assert answers == with_tasks, (
+        f"to {dnsrr_service}, called from {host_name}, tasks on {' and '.join(answers) or 'no host'} answer; "
+        f"there are tasks on {', '.join(with_tasks)}"
     )
 
 
 @pytest.mark.needs("ip_vs", engine="docker")
-def test_virtual_ip(host_name: str, manager: Host, ask: Ask, vip_service: str, with_tasks: list[str]) -> None:
-    """A container on {host_name} reaches the tasks of a service by its virtual IP."""
-    wait_for_tasks(manager, vip_service, with_tasks)
-    wait_until(
-        f"{host_name} reaches the tasks on {', '.join(with_tasks)} by one name",
-        lambda: ask(_IN_TURN, vip_service),
-        lambda answers: len(answers) >= min(len(with_tasks), 2),
-        seconds=10,
-        words=lambda answers: f"{', '.join(answers) or 'nobody'} answers",
+def test_virtual_ip(host_name: str, by_virtual_ip: Answers, with_tasks: list[str], vip_service: str) -> None:
+    """A container on {host_name} reaches the tasks of a service in turn by its virtual IP."""
+    answers = by_virtual_ip[host_name]
+    assert len(answers) >= min(len(with_tasks), 2), (
+        f"to six calls of {vip_service} from {host_name}, tasks on {' and '.join(answers) or 'no host'} answered; "
+        f"there are tasks on {', '.join(with_tasks)}"
     )
