@@ -124,7 +124,7 @@ def an_outcome():
         scenario="kill-leader", purpose="why", leader="manager1", victims=("manager1",),
         events=(Event(1.0, "started"), Event(3.5, "killed", "manager1: power off"), Event(14.25, "new leader")),
         measured=(Measured("new leader", 10.75, 60, "manager2 leads"),), refusals=(Refusal("manager2", ""),),
-        accepted_in_outage=3, longest_gap=11.0, management=(), watched=(), interrupted=(), missing=(),
+        accepted_in_outage=3, longest_gap=11.0, management=(), watched=(), released=(), interrupted=(), missing=(),
         verdict=judge([], {}), restored=(), history="x.jsonl",
     )  # fmt: skip
 
@@ -150,10 +150,10 @@ def test_a_measure_says_what_was_seen_last():
 def test_containers_that_ended_or_began_anew_are_named():
     before = [Container(str(n), f"task.{n}", "manager3", "t0") for n in (1, 2, 3)]
     now = [before[0], Container("2", "task.2", "manager3", "t1"), Container("9", "task.9", "manager3", "t1")]
-    assert interruptions(before, now) == [
-        "manager3: task.2 was restarted at t1",
-        "manager3: task.3 is not running any more",
-    ]
+    assert interruptions(before, now) == {
+        "2": "manager3: task.2 was restarted at t1",
+        "3": "manager3: task.3 is not running any more",
+    }
 
 
 def test_the_timeline_is_heard_at_once_and_sorted_by_time():
