@@ -20,7 +20,6 @@ Host = Annotated[str, typer.Argument(help="The host's name.")]
 def register(app: typer.Typer) -> None:
     app.command(
         epilog=example("provision ssh manager1", "provision ssh manager1 -- docker node ls"),
-        context_settings={"allow_interspersed_args": False},
     )(ssh)
     app.command(epilog=example("provision logs manager1 --unit docker --follow"))(logs)
 

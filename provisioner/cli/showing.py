@@ -99,6 +99,8 @@ def print_next_steps(opened: OpenLab) -> None:
         f"provision chaos kill-leader{name}": "see Raft at work",
         f"provision down{name}": "take it all away",
     }
+    if len(spec.managers) < 3:  # without its leader it would have no majority left
+        del steps[f"provision chaos kill-leader{name}"]
     width = max(map(len, steps))
     results.print()
     for command, purpose in steps.items():

@@ -94,8 +94,7 @@ def test_what_there_is_not(provision: Callable[..., Done], option: str, value: s
               ["inventory"], ["stop"], ["start"], ["images", "load"]]
 )  # fmt: skip
 def test_a_lab_that_is_not_there(provision: Callable[..., Done], words: list[str]) -> None:
-    _explains(provision(*words, "--name", "nowhere") if words[0] != "ssh" else
-              provision("ssh", "--name", "nowhere", "manager1"), 3, "there is no lab 'nowhere'", "next:")  # fmt: skip
+    _explains(provision(*words, "--name", "nowhere"), 3, "there is no lab 'nowhere'", "next:")
 
 
 def test_no_space_on_the_disk(provision: Callable[..., Done], tmp_path: Path) -> None:
