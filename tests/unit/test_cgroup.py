@@ -1,0 +1,53 @@
+"""The lab's cgroup: how processes enter it, on folders instead of a kernel's cgroup file system."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from provisioner.machines.lxc import cgroup
+from provisioner.machines.lxc.cgroup import LabCgroup
+
+
+@pytest.fixture
+def hierarchies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    v1 = [tmp_path / name for name in ("cpu", "pids", "systemd")]
+    for folder in v1:
+        folder.mkdir()
+    monkeypatch.setattr(cgroup, "mounted_hierarchies", lambda: (v1, []))
+    return v1
+
+
+def test_a_program_enters_the_lab_before_it_starts_and_keeps_its_process_id(hierarchies: list[Path]) -> None:
+    lab = LabCgroup("lab.0a1b2c3d")
+    with subprocess.Popen(lab.joining("keeper", ["true"])) as process:
+        process.wait()
+    for hierarchy in ("pids", "systemd"):
+        entered = (hierarchies[0].parent / hierarchy / "provision/lab.0a1b2c3d/keeper/cgroup.procs").read_text()
+        assert entered == f"{process.pid}\n"
+    assert not (hierarchies[0] / "provision").exists(), "our own processes need two hierarchies, not all"
+
+
+def test_words_of_a_program_are_not_read_by_a_shell(hierarchies: list[Path]) -> None:
+    argv = LabCgroup("lab.0a1b2c3d").joining("keeper", ["printf", "%s", "$HOME; a  b"])
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stdout == "$HOME; a  b"
+
+
+def test_processes_are_found_in_the_whole_tree(hierarchies: list[Path]) -> None:
+    lab = LabCgroup("lab.0a1b2c3d")
+    for part, pids in (("keeper", "1\n"), ("host/manager1", "2\n3\n"), ("host/manager1/system.slice", "4\n")):
+        lab.directory(part).mkdir(parents=True, exist_ok=True)
+        (lab.directory(part) / "cgroup.procs").write_text(pids)
+    assert sorted(lab.processes()) == [1, 2, 3, 4]
+    assert sorted(lab.processes("host/manager1")) == [2, 3, 4]
+    assert lab.processes("host/manager2") == []
+
+
+def test_only_the_labs_own_tree_is_removed(hierarchies: list[Path]) -> None:
+    (hierarchies[0] / "provision" / "other.99999999").mkdir(parents=True)
+    (hierarchies[0] / "provision" / "lab.0a1b2c3d" / "host" / "manager1").mkdir(parents=True)
+    LabCgroup("lab.0a1b2c3d").remove()
+    assert [path.name for path in (hierarchies[0] / "provision").iterdir()] == ["other.99999999"]
