@@ -34,6 +34,8 @@ def entries() -> list[Entry]:
     for kind, folder in _folders().items():
         paths = sorted(folder.iterdir()) if folder.is_dir() else []
         for path in paths:
+            if path.name.startswith(".") or path.suffix == ".log":  # being made; how it was made
+                continue
             labs = tuple(sorted(lab for lab, layers in users.items() if any(path in layer.parents for layer in layers)))
             modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
             found.append(Entry(kind, path.name, path, _size(path), modified, labs))
@@ -45,14 +47,17 @@ def prune(*, everything: bool) -> list[Entry]:
 
     :returns: what was removed.
     """
+    from provisioner import images  # noqa: PLC0415 (needs Docker's library, and `cache list` does without)
+
     removed = []
     for entry in entries():
-        if entry.labs or (not everything and _is_current(entry)):
+        if entry.kind == CONTAINERS or entry.labs or (not everything and _is_current(entry)):
             continue
         with state.machine_lock(f"{entry.kind}-{entry.name}"):
             command.run(["rm", "-rf", "--one-file-system", entry.path], timeout=300)
         removed.append(entry)
-    return removed
+    containers = {entry.path: entry for entry in entries() if entry.kind == CONTAINERS}
+    return removed + [containers[path] for path, _ in images.prune(everything=everything)]
 
 
 def _folders() -> dict[str, Path]:
@@ -72,10 +77,6 @@ def _is_current(entry: Entry) -> bool:
         from provisioner import playbooks  # noqa: PLC0415 (loads Ansible's runner)
 
         return entry.name in {converged.key(of, playbooks.digest()) for of in ("trixie", "bookworm")}
-    if entry.kind == CONTAINERS:
-        from provisioner import images  # noqa: PLC0415
-
-        return entry.path in {image.path for image in images.listing()}
     return True
 
 

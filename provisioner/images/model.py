@@ -19,8 +19,8 @@ from provisioner.lab import Base
 FORMAT = 1
 
 # mmdebstrap's variants. `extract` unpacks the packages and runs none of their scripts: the smallest and quickest.
-# `essential` is a configured Debian without apt, `minbase` the same with apt.
-Variant = Literal["extract", "essential", "minbase"]
+# `essential` is a configured Debian without apt.
+Variant = Literal["extract", "essential"]
 
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/")]
 Port = Annotated[str, StringConstraints(pattern=r"^\d{1,5}/(tcp|udp|sctp)$")]

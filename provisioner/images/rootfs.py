@@ -11,13 +11,14 @@ import os
 import shlex
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from provisioner import command
 from provisioner.command import CommandFailed
 from provisioner.errors import MachineLacks, ProvisionError
 from provisioner.images import layer
-from provisioner.images.model import Image
+from provisioner.images.model import File, Image
 from provisioner.state import home
 
 MIRROR_VARIABLE = "PROVISION_DEBIAN_MIRROR"
@@ -32,46 +33,58 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _FREE_NEEDED = 64 << 20
 
 
-def make(image: Image, root: Path, log: Path) -> None:
+def make(image: Image, root: Path, log: Path, doing: Callable[[str], None]) -> None:
     """Install an image's packages, write its files and run its setup.
 
-    :param root: the folder to make; it must not be there.
+    :param root: the folder to make.
     :param log: takes the whole output.
+    :param doing: is told what is going on.
     :raises MachineLacks: no space, or Debian's packages cannot be fetched.
     :raises ProvisionError: the setup failed.
     """
+    doing("installing packages")
     _install(image, root, log)
     for file in image.files:
-        path = root / file.path.lstrip("/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(file.text)
-        path.chmod(file.mode)
+        _write(root, file)
     if image.setup:
+        doing("running its setup")
         _set_up(image, root, log)
+
+
+def _write(root: Path, file: File) -> None:
+    path = root / file.path.lstrip("/")
+    for folder in reversed(path.relative_to(root).parents):
+        if not (root / folder).exists():
+            (root / folder).mkdir()
+            (root / folder).chmod(0o755)  # whatever the user's umask
+    path.write_text(file.text)
+    path.chmod(file.mode)
 
 
 def _install(image: Image, root: Path, log: Path) -> None:
     packages = home() / "cache" / "packages" / image.suite
     (packages / LISTS).mkdir(parents=True, exist_ok=True)
-    attempts = _attempts(packages / LISTS)
-    for number, update in enumerate(attempts, start=1):
+    cause: ProvisionError | None = None
+    for update in _attempts(packages / LISTS):
         remove(root)
-        started = log.stat().st_size if log.exists() else 0
+        started = log.stat().st_size
         try:
             with log.open("a") as output:
                 command.run(
                     _isolated(_mmdebstrap(image, root, packages, update=update)),
                     timeout=BUILD_SECONDS, log=output, env=_environment(),
                 )  # fmt: skip
-        except CommandFailed as error:
-            if number == len(attempts):
-                raise _cause(image, root, log, started) from error
+        except CommandFailed:
+            if update:  # what went wrong with stored lists may just be their age
+                cause = _cause(image, root, log, started)
         else:
             if update:
                 _keep_lists(root, packages / LISTS)
             return
         finally:
             _keep_packages(root, packages)
+    if cause:
+        raise cause
 
 
 def _attempts(lists: Path) -> tuple[bool, ...]:
@@ -110,27 +123,30 @@ def _mmdebstrap(image: Image, root: Path, packages: Path, *, update: bool) -> li
 
 def _set_up(image: Image, root: Path, log: Path) -> None:
     (root / "proc").mkdir(exist_ok=True)
-    enter = 'mount -t proc proc "$1/proc" && exec chroot "$@"'
+    enter = 'umask 022 && mount -t proc proc "$1/proc" && exec chroot "$@"'
+    argv: list[str | Path] = ["sh", "-c", enter, "sh", root, *image.setup_shell, "-eu", "-c", image.setup]
     with log.open("a") as output:
         try:
-            command.run(
-                _isolated(["sh", "-c", enter, "sh", root, *image.setup_shell, "-eu", "-c", image.setup]),
-                timeout=SETUP_SECONDS, log=output, env=_environment(),
-            )  # fmt: skip
+            # Without network: what a definition needs is in its packages.
+            command.run(_isolated(argv, "--net"), timeout=SETUP_SECONDS, log=output, env=_environment())
         except CommandFailed as error:
-            raise ProvisionError(
-                f"the setup of the image {image.name!r} failed: {_last_line(log)}",
+            said = _last_line(log)
+            raise _no_space(image, root, log, said) or ProvisionError(
+                f"the setup of the image {image.name!r} failed: {said}",
                 hint="correct its definition, then repeat the command",
                 log=log,
             ) from error
 
 
-def _isolated(argv: list[str | Path]) -> list[str | Path]:
-    """An argv in namespaces that end with this process: a `provision` that is killed takes its build along."""
+def _isolated(argv: list[str | Path], *further: str) -> list[str | Path]:
+    """An argv in namespaces that end with this process: a `provision` that is killed takes its build along.
+
+    :param further: more namespaces to leave, as options of unshare(1).
+    """
     return [
         "setpriv", "--pdeathsig", "KILL", "--",
-        "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--",
-        *argv,
+        "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=KILL", "--mount-proc",
+        *further, "--", *argv,
     ]  # fmt: skip
 
 
@@ -162,19 +178,24 @@ def _keep_lists(root: Path, kept: Path) -> None:
 
 
 def _cause(image: Image, root: Path, log: Path, started: int) -> ProvisionError:
-    """What mmdebstrap failed of: a full disk, or the first error in its output from byte ``started`` on."""
-    free = shutil.disk_usage(root.parent).free
-    if free < _FREE_NEEDED:
-        return MachineLacks(
-            f"no space left below {home()} ({free >> 20} MiB free) while the image {image.name!r} was built",
-            hint="free some disk, for example by `provision cache prune`, then repeat the command",
-            log=log,
-        )
+    """Why mmdebstrap failed: a full disk, or the first error in its output from byte ``started`` on."""
     lines = log.read_bytes()[started:].decode(errors="replace").splitlines()
     said = next((line[3:].strip() for line in lines if line.startswith("E: ")), "mmdebstrap failed")
-    return MachineLacks(
+    return _no_space(image, root, log, said) or MachineLacks(
         f"the image {image.name!r} could not be built from Debian's packages: {said}",
         hint=f"check `apt-get update` on this machine, or name another mirror in {MIRROR_VARIABLE}",
+        log=log,
+    )
+
+
+def _no_space(image: Image, root: Path, log: Path, said: str) -> MachineLacks | None:
+    """A full disk as the cause, which programs report as whatever they could not do first."""
+    free = shutil.disk_usage(root.parent).free
+    if free > _FREE_NEEDED and "enough free space" not in said and "No space left" not in said:
+        return None
+    return MachineLacks(
+        f"no space left below {home()} ({free >> 20} MiB free) while the image {image.name!r} was built",
+        hint="a build takes up to 1 GB: free some disk, for example by `provision cache prune`, then repeat it",
         log=log,
     )
 
@@ -184,6 +205,9 @@ def _last_line(log: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
 
 
-def remove(root: Path) -> None:
-    """Take a root folder away, whatever a build left of it."""
-    command.run(["rm", "-rf", "--one-file-system", root], timeout=120)
+def remove(root: Path, *, check: bool = True) -> None:
+    """Take a root folder away, whatever a build left of it.
+
+    :raises CommandFailed: it could not be, and ``check`` is set.
+    """
+    command.run(["rm", "-rf", "--one-file-system", root], timeout=120, check=check)

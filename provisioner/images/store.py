@@ -53,28 +53,39 @@ def archive(name: str, progress: Progress) -> Path:
         with machine_lock(LOCK):
             if not path(image).exists():  # another lab may have built it while we waited
                 with progress.stage(f"Building the container image {name} from Debian packages"):
-                    build(image)
+                    build(image, progress)
     return path(image)
 
 
-def build(image: Image) -> None:
-    """Build an archive and put it in its place in one step. The caller holds the lock."""
+def build(image: Image, progress: Progress) -> None:
+    """Build an archive and put it in its place in one step. The caller holds the lock.
+
+    :raises MachineLacks: not root, no space, or Debian's packages cannot be fetched.
+    :raises ProvisionError: the definition does not work.
+    """
     if os.geteuid() != 0:
-        raise MachineLacks(f"building the image {image.name!r} needs root", hint=f"sudo provision images {image.name}")
-    log = folder() / f"{image.name}.log"
+        raise MachineLacks(
+            f"building the image {image.name!r} needs root", hint=f"sudo provision images build {image.name}"
+        )
+    unfinished, log = _unfinished(), folder() / f"{image.name}.log"
+
+    def doing(what: str) -> None:
+        progress.host(image.name, what)
+
     try:
         folder().mkdir(parents=True, exist_ok=True, mode=0o700)
-        rootfs.remove(_unfinished())
-        _unfinished().mkdir(mode=0o700)  # set-user-ID programs inside must not be reached by the machine's users
-        log.unlink(missing_ok=True)
-        rootfs.make(image, _unfinished() / "root", log)
-        finished = _unfinished() / "image.tar"
-        tarball.write(image, _unfinished() / "root", finished)
-        finished.replace(path(image))
+        rootfs.remove(unfinished)
+        unfinished.mkdir(mode=0o700)  # set-user-ID programs inside must not be reached by the machine's users
+        log.write_text("")
+        rootfs.make(image, unfinished / "root", log, doing)
+        doing("packing it")
+        tarball.write(image, unfinished / "root", unfinished / "image.tar")
+        (unfinished / "image.tar").replace(path(image))
     except OSError as error:
         raise disk_error(error, folder()) from error
     finally:
-        rootfs.remove(_unfinished())
+        # After an interruption the build's last processes may still be ending: then the next build removes the rest.
+        rootfs.remove(unfinished, check=False)
 
 
 def listing() -> list[Listed]:

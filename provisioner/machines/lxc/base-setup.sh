@@ -1,12 +1,37 @@
 #!/bin/sh
-# Turn a fresh Debian root ($1) into one that many hosts can share: run by mmdebstrap at the end of a base image.
+# Usage: base-setup.sh before|after ROOT CACHE [PACKAGE...]
+# Run by mmdebstrap before a base image is installed into ROOT, and after it. CACHE keeps Debian packages for the next.
 set -eu
-root=$1
-shift
+when=$1 root=$2 cache=$3
+shift 3
+archives=$root/var/cache/apt/archives
+
+keep_packages() {
+    for package in "$archives"/*.deb; do
+        [ -e "$cache/${package##*/}" ] && continue
+        cp "$package" "$cache/.${package##*/}.$$" # another build must not find a part of it
+        mv "$cache/.${package##*/}.$$" "$cache/${package##*/}"
+    done
+}
+
+if [ "$when" = before ]; then
+    mkdir -p "$archives"
+    # Links where that is possible: most of what is kept is of no use here, and is only unlinked.
+    cp --link --no-clobber "$cache"/*.deb "$archives"/ 2>/dev/null || cp --no-clobber "$cache"/*.deb "$archives"/ || true
+    exit 0
+fi
 
 # Docker comes by Ansible's role. Its packages lie ready in apt's own cache, so that hosts need no network for it.
+keep_packages
 chroot "$root" apt-get clean
+chroot "$root" apt-get install --yes --print-uris --no-install-recommends "$@" | sed -n "s/^'[^']*' \([^ ]*\.deb\) .*/\1/p" |
+    while read -r package; do
+        if [ -e "$cache/$package" ]; then
+            cp "$cache/$package" "$archives/"
+        fi
+    done
 chroot "$root" apt-get install --yes --download-only --no-install-recommends "$@"
+keep_packages
 
 # Each host gets keys, a name and a machine id of its own.
 rm -f "$root"/etc/ssh/ssh_host_*

@@ -37,8 +37,6 @@ DOCKER_PACKAGES: dict[Base, tuple[str, ...]] = {
 # Documentation is a quarter of the root's files.
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
 
-_ARCHIVES = "var/cache/apt/archives"
-
 
 def folder() -> Path:
     return home() / "cache" / "base"
@@ -114,7 +112,7 @@ def _build(base: Base, log: Path) -> None:
 
 
 def _mmdebstrap(base: Base, target: Path, packages: Path) -> list[str | Path]:
-    keep = f'cp -n "$1/{_ARCHIVES}"/*.deb "{packages}/"'
+    setup = f'sh "{setup_script()}"'
     argv: list[str | Path] = [
         "mmdebstrap", "--variant=minbase", "--mode=root", "--format=directory",
         f"--include={','.join(PACKAGES)}",
@@ -122,10 +120,8 @@ def _mmdebstrap(base: Base, target: Path, packages: Path) -> list[str | Path]:
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED),
         # The lists stay, because the packages beside them are the ones they name.
         "--skip=cleanup/apt/lists", "--skip=cleanup/apt/cache", "--skip=download/empty", "--skip=essential/unlink",
-        f'--setup-hook=mkdir -p "$1/{_ARCHIVES}" && cp -n "{packages}"/*.deb "$1/{_ARCHIVES}/" || :',
-        f'--customize-hook={keep}',
-        f'--customize-hook=sh "{setup_script()}" "$1" {" ".join(DOCKER_PACKAGES[base])}',
-        f'--customize-hook={keep}',
+        f'--setup-hook={setup} before "$1" "{packages}"',
+        f'--customize-hook={setup} after "$1" "{packages}" {" ".join(DOCKER_PACKAGES[base])}',
         base, target,
     ]  # fmt: skip
     if mirror := os.environ.get(MIRROR_VARIABLE):

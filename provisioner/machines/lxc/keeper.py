@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -65,6 +66,10 @@ class Keeper:
                 )
             process.stdout.close()
             process.stderr.close()
+            while self.pid is None:  # it has said that it is ready, and is about to become `sleep`
+                if process.poll() is not None:
+                    raise ProvisionError(f"the keeper of lab {self.lab.name!r} has ended", hint="repeat the command")
+                time.sleep(0.001)
             # It is to outlive us: do not wait for it at the end of the `with` block.
             process.returncode = 0
 
