@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
-PACKAGES := lxc mmdebstrap btrfs-progs dnsmasq-base slirp4netns nftables iproute2 openssh-client netcat-openbsd \
+PACKAGES := lxc mmdebstrap btrfs-progs dnsmasq-base slirp4netns nftables iproute2 openssh-client netcat-openbsd gnupg dpkg-dev \
 	procps kmod python3-venv shellcheck
 
 .PHONY: help setup up test unit lab test-interruptions check format bench clean

@@ -19,7 +19,7 @@ from provisioner.state import LabFolder
 _NEVER_REFRESHED = 10 * 365 * 86400
 
 # What the roles are told on hosts of a provider, beyond their defaults.
-_OF_PROVIDER: dict[str, dict[str, object]] = {
+VARIABLES: Mapping[str, Mapping[str, object]] = {
     "lxc": {
         # The second one lies in a folder that the host shares with the machine, past the network namespaces.
         "docker_sockets": ["/run/docker.sock", "/srv/provision/docker.sock"],
@@ -27,11 +27,6 @@ _OF_PROVIDER: dict[str, dict[str, object]] = {
         "base_apt_cache_valid_time": _NEVER_REFRESHED,
     },
 }
-
-
-def variables(provider: str) -> Mapping[str, object]:
-    """What the roles are told on every host that this provider makes; it decides what a converged host is."""
-    return _OF_PROVIDER.get(provider, {})
 
 
 def build(spec: LabSpec, lab: LabFolder) -> dict[str, object]:
@@ -45,7 +40,7 @@ def build(spec: LabSpec, lab: LabFolder) -> dict[str, object]:
                 # everything on this lab shares, and Ansible's would be the same for two labs with equal addresses.
                 "ansible_ssh_args": f"-F {shlex.quote(str(lab.ssh_config))}",
                 "ansible_ssh_pipelining": True,
-                **variables(spec.provider),
+                **VARIABLES.get(spec.provider, {}),
             },
             "children": {
                 "managers": {"hosts": {host.name: _host(host) for host in spec.managers}},

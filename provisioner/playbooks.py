@@ -15,12 +15,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from ansible_runner import Runner, RunnerConfig
 
+from provisioner import inventory as lab_inventory
 from provisioner.errors import ProvisionError
 from provisioner.playbook_events import Events, Stats
 from provisioner.progress import Progress
@@ -33,9 +34,6 @@ TERMINATION_SECONDS = 5
 # What decides the content of a converged host, below the playbooks' folder.
 _OF_CONVERGED = ("converge.yml", "roles/base", "roles/docker")
 
-# Ansible's own words for the exit statuses that do not come from a host (ansible.executor.task_queue_manager).
-_NO_HOST_FAILED = "ansible-playbook ended with status {status}: {tail}"
-
 
 def playbooks_dir() -> Path:
     """The folder of the playbooks: beside the package in a checkout, inside it in a wheel."""
@@ -46,13 +44,10 @@ def playbooks_dir() -> Path:
     raise ProvisionError(f"the playbooks are not beside {package}", hint="install provision anew")
 
 
-def digest(*told: object) -> str:
-    """A short hash of everything that decides what a converged host is.
-
-    :param told: what else decides it, such as the variables that the roles are given; anything that JSON can hold.
-    """
+def digest() -> str:
+    """A short hash of everything that decides what a converged host is: the playbooks, and what they are told."""
     root = playbooks_dir()
-    whole = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode())
+    whole = hashlib.sha256(json.dumps(lab_inventory.VARIABLES, sort_keys=True).encode())
     for path in _files(root):
         whole.update(f"\0{path.relative_to(root)}\0".encode())
         whole.update(path.read_bytes())
@@ -201,7 +196,8 @@ class _Watch:
                 return False
             self._asked = now
             if self._process:
-                os.kill(self._process, signal.SIGTERM)
+                with suppress(ProcessLookupError):
+                    os.kill(self._process, signal.SIGTERM)
         return not self._process or now - self._asked > TERMINATION_SECONDS
 
 
@@ -241,12 +237,12 @@ def _interruptible() -> Iterator[threading.Event]:
 
 def _failed(playbook: str, status: int, events: Events, log: Path) -> ProvisionError:
     if not events.failures:
-        return ProvisionError(_NO_HOST_FAILED.format(status=status, tail=_tail(log)), log=log)
-    lines = "\n".join(f"  {failure}" for failure in events.failures.values())
+        return ProvisionError(f"{playbook}: ansible-playbook ended with status {status}: {_tail(log)}", log=log)
     count = len(events.failures)
+    lines = "\n".join(f"  {failure}" for failure in events.failures.values())
     return ProvisionError(
         f"{playbook} failed on {count} {'host' if count == 1 else 'hosts'}:\n{lines}",
-        hint="the other hosts are done as far as they could be; mend the cause, then repeat the command",
+        hint="mend the cause, then repeat the command: what is done already stays done",
         log=log,
     )
 

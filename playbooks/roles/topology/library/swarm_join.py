@@ -9,7 +9,6 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.swarm_engine import (
     DOCKER_SOCKET,
-    SETTLE_SECONDS,
     SWARM_PORT,
     Engine,
     EngineError,
@@ -23,8 +22,9 @@ DOCUMENTATION = r"""
 module: swarm_join
 short_description: Have this engine in a given swarm
 description:
-  - Joins where the engine is in no swarm, and ends a join that was interrupted half-way. An engine that is in another
-    swarm is left as it is, and the module fails.
+  - Joins where the engine is in no swarm. An engine that is in another swarm is left as it is, and the module fails.
+  - An engine that does not get into this swarm by itself leaves and joins anew. So do joins that were interrupted, and
+    a manager that lost power before it received the log (Docker 26.1 never recovers from that).
   - The role of a node that is in the swarm already is not looked at; M(swarm_nodes) sees to it.
 options:
   docker_socket:
@@ -114,19 +114,21 @@ def ensure(engine: Engine, params: dict[str, Any], *, check: bool) -> dict[str, 
         present = settled_membership(engine)
     except EngineError as error:
         if check and not error.status:
-            return _result(Membership(), changed=True)  # a check of a host that has no Docker yet
+            return {"changed": True, "node_id": "", "hostname": ""}  # a check of a host that has no Docker yet
         raise
-    if _is_member(present, params):
-        return _result(present, changed=False)
-    if check:
-        return _result(present, changed=True)
-    if present.node_id:  # a join that was interrupted: the engine would try for ever with what it was told then
-        engine.call("POST", "/swarm/leave", force=1)
-    return _result(_join(engine, params, deadline), changed=True)
-
-
-def _result(present: Membership, *, changed: bool) -> dict[str, Any]:
-    return {"changed": changed, "node_id": present.node_id, "hostname": present.hostname}
+    is_member = _is_member(present, params)
+    warnings = []
+    if not is_member and not check:
+        if present.state != "inactive":
+            warnings.append(f"it was stuck as {present.state} ({present.error or 'no reason told'}) and joined anew")
+            engine.call("POST", "/swarm/leave", force=1)
+        present = _join(engine, params, deadline)
+    return {
+        "changed": not is_member,
+        "node_id": present.node_id,
+        "hostname": present.hostname,
+        **({"warnings": warnings} if warnings else {}),
+    }
 
 
 def _is_member(present: Membership, params: dict[str, Any]) -> bool:
@@ -134,9 +136,8 @@ def _is_member(present: Membership, params: dict[str, Any]) -> bool:
 
     :raises JoinError: what it is must not be undone without being asked.
     """
-    known = present.node_id in params["nodes"]
     if present.state == "active":
-        if known and present.cluster_id in ("", params["cluster_id"]):
+        if present.node_id in params["nodes"] and present.cluster_id in ("", params["cluster_id"]):
             return True
         where = ", ".join(present.managers) or "none that it knows"
         raise JoinError(
@@ -145,12 +146,6 @@ def _is_member(present: Membership, params: dict[str, Any]) -> bool:
         )
     if present.state == "locked":
         raise JoinError("its swarm is locked: unlock it with `docker swarm unlock`")
-    if known:
-        reason = present.error or f"its state is {present.state} after {SETTLE_SECONDS:g} s"
-        raise JoinError(
-            f"it is node {present.node_id} of the swarm, but does not come up: {reason}. Look at its log with "
-            f"`journalctl -u docker`; `{LEAVE}` on it lets it join anew"
-        )
     return False
 
 
@@ -171,15 +166,17 @@ def _join(engine: Engine, params: dict[str, Any], deadline: float) -> Membership
         present = membership(engine)
         if present.state == "active":
             return present
+        is_out = present.state in ("inactive", "error")
+        if is_out:
+            said = _attempt(engine, request, present)
         if time.monotonic() > deadline:
             raise JoinError(
                 f"it has not joined within {params['timeout']} s: {said or present.error or present.state}. "
                 f"Can it reach {' or '.join(params['managers'])}? Look at its log with `journalctl -u docker`"
             )
-        if present.state in ("inactive", "error"):
-            said = _attempt(engine, request, present) or said
-        time.sleep(pause)
-        pause = min(2.0, pause * 2)
+        if said or not is_out:
+            time.sleep(pause)
+            pause = min(2.0, pause * 2)
 
 
 def _attempt(engine: Engine, request: dict[str, Any], present: Membership) -> str:

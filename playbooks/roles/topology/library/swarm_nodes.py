@@ -157,9 +157,7 @@ class Reconciler:
             else:
                 persistently(lambda: self._send(action), seconds=self.seconds)
         except EngineError as error:
-            raise ReconcileError(
-                f"{action.host} cannot be changed ({'; '.join(action.changes)}): {error.message}"
-            ) from error
+            raise ReconcileError(f"{_sentence(action)}: refused: {error.message}") from error
         self.done.append(_sentence(action))
         if action.verb in (PROMOTE, DEMOTE):
             self._wait(action, myself)

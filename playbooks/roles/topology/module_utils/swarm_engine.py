@@ -148,15 +148,23 @@ def membership(engine: Engine) -> Membership:
     )
 
 
-def settled_membership(engine: Engine, *, seconds: float = SETTLE_SECONDS) -> Membership:
-    """The membership once the engine has found its swarm, and a manager its leader; or as it is when time is up."""
+def settled_membership(engine: Engine, *, role: str = "", seconds: float = SETTLE_SECONDS) -> Membership:
+    """The membership once the engine has found its swarm, and a manager its leader; or as it is when time is up.
+
+    :param role: wait also until the node has this role, "manager" or "worker".
+    """
     deadline = time.monotonic() + seconds
     while True:
         present = membership(engine)
-        is_settled = present.state != "pending" and present.manager == present.quorum
-        if is_settled or time.monotonic() > deadline:
+        if is_settled(present, role) or time.monotonic() > deadline:
             return present
         time.sleep(0.25)
+
+
+def is_settled(present: Membership, role: str = "") -> bool:
+    if role and (present.state != "active" or present.manager != (role == "manager")):
+        return False
+    return present.state != "pending" and present.manager == present.quorum
 
 
 def persistently(call: Callable[[], T], *, seconds: float = 60) -> T:
