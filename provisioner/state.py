@@ -105,9 +105,14 @@ def lab_names() -> list[str]:
     return sorted(path.name for path in labs.iterdir() if path.is_dir()) if labs.is_dir() else []
 
 
+def draft(spec: LabSpec) -> Record:
+    """The record of a lab that is not there yet."""
+    return Record(id=secrets.token_hex(4), created=datetime.now(UTC), spec=spec)
+
+
 def create(lab: LabFolder, spec: LabSpec) -> Record:
     """Write the record of a new lab."""
-    record = Record(id=secrets.token_hex(4), created=datetime.now(UTC), spec=spec)
+    record = draft(spec)
     if not lab.identity.exists():  # a folder without a record: a run that was killed right here
         write_atomically(lab.identity, record.id + "\n")
     record = record.model_copy(update={"id": lab.identity.read_text().strip()})

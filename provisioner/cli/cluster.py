@@ -102,6 +102,7 @@ def _record(spec: LabSpec, asked: set[str]) -> Record:
         record = state.load(folder)
     except LabNotFound:
         doctor.require()
+        provider_of(folder, state.draft(spec)).preflight()
         return state.create(folder, spec)
     was = record.spec
     differing = {

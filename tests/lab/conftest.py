@@ -6,6 +6,7 @@ import os
 import secrets
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -39,6 +40,13 @@ def must(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[
 def _as_root() -> None:
     if os.geteuid() != 0:
         pytest.exit("the lab tests make namespaces and mounts: run them as root", returncode=1)
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for the sockets below it; pytest's own are too long."""
+    with tempfile.TemporaryDirectory(prefix="p-", dir="/var/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import secrets
 import signal
 import subprocess
 import time
@@ -20,7 +21,7 @@ from conftest import PROVISION, must, run_provision
 
 from provisioner import state
 
-LAB = "cut"
+LAB = f"cut-{secrets.token_hex(2)}"
 UP = ["up", "--name", LAB, "--managers", "3", "--offline", "--no-verify"]
 # The steps of a first `up` on a machine that has the base image, by the words that announce their end.
 STEPS = ["namespaces", "Converging", "Starting 3 hosts", "Forming the swarm"]
@@ -34,22 +35,21 @@ def base_image() -> Path:
 
 
 @pytest.fixture
-def home(tmp_path: Path, base_image: Path) -> Iterator[Path]:
+def home(short_folder: Path, base_image: Path) -> Iterator[Path]:
     """A PROVISION_HOME of the test's own, with the base image but no image of a converged host."""
-    cache = tmp_path / "p" / "cache"
-    cache.mkdir(parents=True)
-    (cache / "base").symlink_to(base_image)
-    home = tmp_path / "p"
+    (short_folder / "cache").mkdir()
+    (short_folder / "cache" / "base").symlink_to(base_image)
     try:
-        yield home
+        yield short_folder
     finally:
-        must(run_provision("down", "--all", env={state.HOME_VARIABLE: str(home)}))
+        must(run_provision("down", "--all", env={state.HOME_VARIABLE: str(short_folder)}))
 
 
 def _start(home: Path, log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
         return subprocess.Popen(
-            [PROVISION, *UP], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            # A shell's background job ignores SIGINT, and so would all that it starts.
+            ["env", "--default-signal=INT", PROVISION, *UP], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             env={**os.environ, state.HOME_VARIABLE: str(home)}, start_new_session=True,
         )  # fmt: skip
 

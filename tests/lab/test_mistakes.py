@@ -19,12 +19,10 @@ Done = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home(short_folder: Path) -> Path:
     """A PROVISION_HOME without labs; the images are the machine's."""
-    home = tmp_path / "p"
-    home.mkdir()
-    (home / "cache").symlink_to(state.home() / "cache")
-    return home
+    (short_folder / "cache").symlink_to(state.home() / "cache")
+    return short_folder
 
 
 @pytest.fixture
@@ -84,6 +82,13 @@ def test_a_name_that_is_not_valid(provision: Callable[..., Done]) -> None:
     _explains(provision("up", "--name", "My_Lab"), 2, "not a valid name", "lower-case")
 
 
+def test_a_folder_too_long_for_sockets(tmp_path: Path) -> None:
+    home = tmp_path / ("x" * 60)
+    home.mkdir()
+    done = run_provision("up", env={state.HOME_VARIABLE: str(home)})
+    _explains(done, 2, "a socket's path may have 107", state.HOME_VARIABLE)
+
+
 @pytest.mark.parametrize(("option", "value"), [("--provider", "xen"), ("--engine", "k8s"), ("--base", "sid")])
 def test_what_there_is_not(provision: Callable[..., Done], option: str, value: str) -> None:
     _explains(provision("up", option, value), 2, f"there is no {option[2:]} '{value}'", "there is: ")
@@ -97,10 +102,9 @@ def test_a_lab_that_is_not_there(provision: Callable[..., Done], words: list[str
     _explains(provision(*words, "--name", "nowhere"), 3, "there is no lab 'nowhere'", "next:")
 
 
-def test_no_space_on_the_disk(provision: Callable[..., Done], tmp_path: Path) -> None:
+def test_no_space_on_the_disk(short_folder: Path) -> None:
     """In a mount namespace of the test's own: a PROVISION_HOME on a file system of 64 KiB."""
-    small = tmp_path / "small"
-    small.mkdir()
+    small = short_folder
     script = f"mount -t tmpfs -o size=64k tmpfs {small} && {PROVISION} up --managers 3"
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, cwd="/", check=False,
@@ -109,8 +113,8 @@ def test_no_space_on_the_disk(provision: Callable[..., Done], tmp_path: Path) ->
     _explains(done, 7, "disk", "free", "provision cache prune")
 
 
-def test_apt_that_cannot_be_reached(tmp_path: Path) -> None:
-    home = tmp_path / "fresh"
+def test_apt_that_cannot_be_reached(short_folder: Path) -> None:
+    home = short_folder
     env = {state.HOME_VARIABLE: str(home), "PROVISION_DEBIAN_MIRROR": "http://127.0.0.1:9/debian"}
     done = run_provision("up", env=env)
     _explains(done, 7, "the base image could not be built", "PROVISION_DEBIAN_MIRROR", "log:")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from provisioner.errors import ProvisionError
+from provisioner.errors import ProvisionError, UsageError
 from provisioner.lab import HostSpec
 from provisioner.machines import Machine, MachineState, ssh
 from provisioner.machines.lxc import base as base_image
@@ -19,8 +19,9 @@ from provisioner.machines.lxc.keeper import Keeper
 from provisioner.machines.lxc.network import LabNetwork, overlapping
 from provisioner.machines.lxc.storage import LabStorage
 from provisioner.progress import Progress
-from provisioner.state import LabFolder, Record, write_atomically
+from provisioner.state import HOME_VARIABLE, LabFolder, Record, write_atomically
 
+SOCKET_BYTES = 107  # unix(7): 108 with the zero byte at the end
 BUILDER_ADDRESS = 9  # just below the hosts, which begin at .10
 
 
@@ -34,6 +35,12 @@ class LxcProvider:
         self.storage = LabStorage(lab, self.keeper)
 
     def preflight(self) -> list[str]:
+        longest = max((machine.docker_socket for machine in self.machines()), key=lambda path: len(str(path)))
+        if len(str(longest)) > SOCKET_BYTES:
+            raise UsageError(
+                f"{longest} would be {len(str(longest))} bytes long, and a socket's path may have {SOCKET_BYTES}",
+                hint=f"name a shorter folder in {HOME_VARIABLE}, or give the lab a shorter name",
+            )
         return [
             f"{self.spec.subnet} overlaps {network}, to which this machine has a route: that is fine, "
             "the lab's addresses are in network namespaces of its own"
@@ -161,7 +168,9 @@ class LxcProvider:
 
     def _open(self, progress: Progress) -> None:
         """Have the lab's namespaces, file system and network."""
-        with progress.stage("Opening the lab's namespaces, disk and network"):
+        opened = self.keeper.pid is not None
+        title = "Opening the lab's namespaces, disk and network"
+        with contextlib.nullcontext() if opened else progress.stage(title):
             self.keeper.start()
             self.storage.start()
             self.network.start()
