@@ -17,15 +17,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from provisioner import command, state, suites
+from provisioner import check_events as events
+from provisioner import command, state
 from provisioner.errors import LabUnhealthy, ProvisionError, UsageError
 from provisioner.machines import Machine, select
 from provisioner.progress import Progress
 from provisioner.report import Failure, Report
 from provisioner.state import LabFolder
-from provisioner.suites import events
 
-ROOT = Path(suites.__file__).parent
+SUITES = "provisioner.suites"
+"""The package of the suites. Not imported here: a suite may play a scenario, and scenarios run suites."""
+
+ROOT = Path(__file__).with_name("suites")
 
 DEFAULT_SUITES = ("hosts", "topology", "overlay", "services")
 """In this order, which goes from the ground up: the first that fails is nearest to the cause."""
@@ -160,7 +163,7 @@ def _load_images(machines: Sequence[Machine], names: Sequence[str], progress: Pr
     """Every suite names what it needs in its package's IMAGES."""
     needed: dict[str, None] = {}
     for name in names:
-        package = importlib.import_module(f"{suites.__name__}.{name}")
+        package = importlib.import_module(f"{SUITES}.{name}")
         needed.update(dict.fromkeys(getattr(package, "IMAGES", ())))
     if needed:
         from provisioner import images  # noqa: PLC0415 (it is not needed where no suite runs containers)

@@ -44,14 +44,14 @@ def containers(machines: Sequence[Machine], timeout: float) -> tuple[Container, 
     return tuple(found)
 
 
-def interruptions(before: Iterable[Container], now: Iterable[Container]) -> list[str]:
-    """Which of the earlier containers ended or began anew since, one sentence each. Pure."""
+def interruptions(before: Iterable[Container], now: Iterable[Container]) -> dict[str, str]:
+    """Which of the earlier containers ended or began anew since: id -> a sentence. Pure."""
     by_id = {container.id: container for container in now}
-    found = []
+    found = {}
     for container in before:
         seen = by_id.get(container.id)
         if seen is None:
-            found.append(f"{container.host}: {container.name} is not running any more")
+            found[container.id] = f"{container.host}: {container.name} is not running any more"
         elif seen.started != container.started:
-            found.append(f"{container.host}: {container.name} was restarted at {seen.started}")
+            found[container.id] = f"{container.host}: {container.name} was restarted at {seen.started}"
     return found

@@ -28,10 +28,13 @@ def named(name: str, count: int | None = None) -> Scenario:
 
 
 def all_for(spec: LabSpec) -> list[Scenario]:
-    """Every scenario that this lab can play: as many managers as it can lose, one more, and the others."""
+    """Every scenario that this lab can play; of kill-managers, as many as it can lose and one more.
+
+    Where it can lose one, that one is the leader, and kill-leader plays it.
+    """
     tolerated = tolerated_losses(len(spec.managers))
     asked: list[Scenario] = [KillWorker(), KillLeader()]
-    asked += [KillManagers(count) for count in dict.fromkeys((max(tolerated, 1), tolerated + 1))]
+    asked += [KillManagers(count) for count in (tolerated, tolerated + 1) if tolerated != 1 or count > 1]
     asked.append(ForceNewCluster())
     return [scenario for scenario in asked if _is_possible(scenario, spec)]
 

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from rich.table import Table
 
 from provisioner import checks
-from provisioner.chaos import healing
+from provisioner.chaos import healing, rejoining
+from provisioner.chaos.force_new_cluster import ForceNewCluster
 from provisioner.chaos.outcome import Outcome, from_json
-from provisioner.chaos.scenario import Scenario
+from provisioner.chaos.scenario import Scenario, bounds
 from provisioner.chaos.timeline import KILLED
 from provisioner.errors import ProvisionError
-from provisioner.machines import select
+from provisioner.lab import LabSpec
+from provisioner.machines import Provider, select
 from provisioner.progress import Progress
 from provisioner.report import Report
 from provisioner.state import LabFolder, Record
+from provisioner.swarm import read
 
 SUITE = "failover"
 
@@ -55,12 +58,24 @@ def play(lab: LabFolder, record: Record, scenario: Scenario, progress: Progress)
         options += ["--count", str(count)]
     try:
         report = checks.run(lab, [SUITE], progress=progress, log=lab.new_log(f"chaos-{scenario.name}"), options=options)
-    except BaseException:
-        # The suite restores the lab itself; this is for one that was killed before it could.
-        healing.start_all(provider, progress)
+    except Exception:
+        # The suite restores the lab itself, on Ctrl-C too; this is for one that was killed before it could.
+        _bring_back(record.spec, provider, progress, forced=isinstance(scenario, ForceNewCluster))
         raise
     value = report.data.get(str(scenario))
     return Played(report, None if value is None else from_json(value))
+
+
+def _bring_back(spec: LabSpec, provider: Provider, progress: Progress, *, forced: bool) -> None:
+    leader = read(provider.machines()).quorum.leader
+    if forced and leader:  # before the new cluster is made there is none
+        rejoining.rejoin_all(spec, provider, leader, progress)
+    else:
+        healing.start_all(provider, progress)
+    with progress.stage("Waiting until the lab is as before"):
+        within = bounds(spec.engine).restored
+        healing.wait_until_healthy(spec, provider, within=within, doing=lambda text: progress.host("", text))
+    healing.remove_leftovers(next(machine for machine in provider.machines() if machine.spec.role == "manager"))
 
 
 def timeline_table(outcome: Outcome) -> Table:

@@ -60,7 +60,8 @@ class Experiment:
         self._refusals: list[Refusal] = []
         self._management: list[str] = []
         self._missing: list[str] = []
-        self._interrupted: list[str] = []
+        self._interrupted: dict[str, str] = {}
+        self._released: set[str] = set()
         self._watched: tuple[Container, ...] = ()
         self._victims: tuple[str, ...] = ()
         self._lost: set[str] = set()
@@ -168,16 +169,20 @@ class Experiment:
         """
         self._measured += self._watch(watches, since=self._killed if since is None else since)
 
-    def signs_of_management(self, leader: str, *, since: float | None = None) -> list[Watch]:
+    def signs_of_management(
+        self, leader: str, *, since: float | None = None, within: float | None = None
+    ) -> list[Watch]:
         """What shows that management is there: a leader among the living, and a write accepted.
 
         :param leader: what the sight of the leader is called.
         :param since: the write is begun after this moment, on the run's clock; after the power-off, where absent.
+        :param within: the bound of both; the engine's for a new leader, where absent.
         """
+        bound = self.bounds.leader if within is None else within
         begun = self._cut if since is None else since
         return [
-            Watch(leader, sights.leader(sorted(self._lost)), self.bounds.leader),
-            Watch(FIRST_WRITE, sights.write_accepted(self._history, begun), self.bounds.leader),
+            Watch(leader, sights.leader(sorted(self._lost)), bound),
+            Watch(FIRST_WRITE, sights.write_accepted(self._history, begun), bound),
         ]
 
     def measured(self, name: str) -> Measured:
@@ -196,10 +201,21 @@ class Experiment:
 
     def check_tasks(self, when: str) -> None:
         """Compare the containers on hosts that were never off with those before."""
-        hosts = {container.host for container in self._watched}
-        survivors = [machine for machine in self.running() if machine.name in hosts]
-        now = bystanders.containers(survivors, ENGINE_TIMEOUT)
-        self._interrupted += [f"{when}: {words}" for words in bystanders.interruptions(self._watched, now)]
+        watched = [container for container in self._watched if container.host not in self._released]
+        for container, words in self._interruptions(watched).items():
+            self._interrupted.setdefault(container, f"{when}: {words}")
+
+    def release_tasks(self, host: str) -> None:
+        """From here on the containers of a host need not keep running, but it is noted how many did."""
+        self._released.add(host)
+        mine = [container for container in self._watched if container.host == host]
+        kept = len(mine) - len(self._interruptions(mine))
+        self.timeline.mark(f"tasks of {host}", f"{kept} of {len(mine)} kept running through the recovery")
+
+    def _interruptions(self, watched: Sequence[Container]) -> dict[str, str]:
+        hosts = {container.host for container in watched}
+        machines = [machine for machine in self.running() if machine.name in hosts]
+        return bystanders.interruptions(watched, bystanders.containers(machines, ENGINE_TIMEOUT))
 
     def missed(self, what: str) -> None:
         """Note an object of the cluster that is not there any more."""
@@ -244,7 +260,8 @@ class Experiment:
             longest_gap=round(longest_gap(operations, first_accepted(operations, 0) or 0.0, end), 3),
             management=tuple(self._management),
             watched=self._watched,
-            interrupted=tuple(self._interrupted),
+            released=tuple(self._released),
+            interrupted=tuple(self._interrupted.values()),
             missing=tuple(self._missing),
             verdict=judge(operations, found),
             restored=tuple(self._not_as_before()),

@@ -58,7 +58,7 @@ class KillManagers:
         return (
             stops,
             Expectation("no-write", "no write is accepted meanwhile"),
-            Expectation("management-back", f"{back} management within {bound.leader:g} s of the start"),
+            Expectation("management-back", f"{back} management within {bound.recovery:g} s of the start"),
             *management.COMMON,
         )
 
@@ -74,7 +74,8 @@ class KillManagers:
             self._watch_it_stop(experiment, victims)
             back = victims[: majority(total) - left]
             since = experiment.start(back)
-            experiment.watch(experiment.signs_of_management(NEW_LEADER, since=since), since=since)
+            within = experiment.bounds.recovery
+            experiment.watch(experiment.signs_of_management(NEW_LEADER, since=since, within=within), since=since)
         experiment.restore()
         return experiment.conclude(str(self), self.purpose(experiment.spec))
 

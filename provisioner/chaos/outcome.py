@@ -68,6 +68,8 @@ class Outcome:
     """What failed when services were created and scaled during the outage, one sentence each."""
     watched: tuple[Container, ...]
     """The containers on surviving hosts that had to keep running."""
+    released: tuple[str, ...]
+    """Hosts whose containers had to only until the recovery."""
     interrupted: tuple[str, ...]
     """Those that did not, one sentence each."""
     missing: tuple[str, ...]

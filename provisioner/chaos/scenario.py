@@ -48,7 +48,10 @@ class Bounds:
     refusal: float
     """Until managers without a quorum say so, instead of letting calls hang."""
     leader: float
-    """Until a leader is there again and accepts writes; also from the moment at which a quorum is back."""
+    """Until another leader is there and writes are accepted, where enough managers are left."""
+    recovery: float
+    """Until there are a leader and writes again, from the start of the host that makes a majority, or from
+    ``docker swarm init --force-new-cluster``."""
     noticed: float
     """Until a lost host is shown as Down or Unreachable, while a leader is there to see it."""
     moved: float
@@ -65,7 +68,10 @@ class Bounds:
 # heartbeats of 5 s). A follower gives its leader up after 10-20 s (election ticks of 1 s, at random), and calls are
 # refused when it has had none for 10 s more: 27 s were seen. After a change of leader it takes long to move tasks:
 # seen after 53 s, and not in 60 s.
-DOCKER = Bounds(refusal=45, leader=60, noticed=40, moved=60, reported=75, service=60, restored=120)
+# A manager that was off for a minute is Unreachable for up to another one: the others try again ever more rarely.
+# So a majority that is back needs several rounds of election: 32-34 s of three managers, 59 s of five. A forced new
+# cluster takes 30-38 s: a stop of 10 s, waits for those that are gone, and an election.
+DOCKER = Bounds(refusal=45, leader=60, recovery=120, noticed=40, moved=60, reported=75, service=60, restored=150)
 
 _BY_ENGINE = {"docker": DOCKER}
 

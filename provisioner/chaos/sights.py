@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from provisioner.chaos.bystanders import SERVICE
 from provisioner.chaos.history import History
@@ -59,7 +59,10 @@ def refused(managers: Sequence[str]) -> Look:
 
     def look(swarm: Swarm) -> Sighting:
         answers = [answer for answer in swarm.answers if answer.host in managers]
-        words = ", ".join(f"{answer.host}: {answer.error or 'names the nodes'}" for answer in answers)
+        said: dict[str, list[str]] = {}
+        for answer in answers:
+            said.setdefault(answer.error or "names the nodes", []).append(answer.host)
+        words = "; ".join(f"{', '.join(hosts)}: {what}" for what, hosts in said.items())
         return Sighting(all(answer.error.startswith(NO_LEADER) for answer in answers), words)
 
     return look
@@ -74,6 +77,17 @@ def tasks_running(replicas: int, lost: Sequence[str]) -> Look:
         running = [task for task in swarm.tasks if task.service == SERVICE and task.state == "running"]
         here = [task for task in running if task.host not in lost]
         return Sighting(len(here) >= replicas, f"{len(here)} of {replicas} tasks run on living hosts")
+
+    return look
+
+
+def ready(ids: Mapping[str, str]) -> Look:
+    """These hosts are Ready under the node ids that they had: nobody had to join again."""
+
+    def look(swarm: Swarm) -> Sighting:
+        states = {node.id: node.status for node in swarm.nodes}
+        words = ", ".join(f"{host} {states.get(identity, 'gone').capitalize()}" for host, identity in ids.items())
+        return Sighting(bool(swarm.nodes) and all(states.get(identity) == "ready" for identity in ids.values()), words)
 
     return look
 

@@ -51,26 +51,27 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
-        app(standalone_mode=False)
+        # typer returns the code of an Exit, and 130 for Ctrl-C.
+        code = app(standalone_mode=False) or 0
     except ProvisionError as error:
         _explain(error, errors)
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        errors.print(
-            "[yellow]interrupted[/]; the same command goes on where this one stopped, `provision down` clears up"
-        )
-        sys.exit(INTERRUPTED)
-    except typer.Exit as done:
-        sys.exit(done.exit_code)
+        code = INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone: `provision status | head -1`
         sys.stderr.close()
-        sys.exit(0)
+        code = 0
     except Exception as error:
         # click's own usage errors know how to show themselves; anything else is our defect, with its traceback.
         if not hasattr(error, "show") or not hasattr(error, "exit_code"):
             raise
         error.show()
-        sys.exit(error.exit_code)
+        code = error.exit_code
+    if code == INTERRUPTED:
+        errors.print(
+            "[yellow]interrupted[/]; the same command goes on where this one stopped, `provision down` clears up"
+        )
+    sys.exit(code)
 
 
 def _explain(error: ProvisionError, errors: Console) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from testinfra.backend.base import BaseBackend, CommandResult
@@ -22,6 +23,7 @@ DEADLINE_SECONDS = 30
 UNREACHABLE_SECONDS = 10
 
 SSH_FAILED = 255
+COMMAND_WIDTH = 160  # a script as an argument would bury what the command said
 T = TypeVar("T")
 
 
@@ -57,7 +59,7 @@ class LabBackend(BaseBackend):  # type: ignore[misc] # testinfra has no types
             return command.run(argv, timeout=timeout, check=False)
         except CommandFailed as error:
             ssh.hang_up(self._lab, [self.hostname])  # the shared connection may be what hangs
-            raise HostUnreachable(f"{self.hostname}: `{text}` has not ended after {timeout:g} s") from error
+            raise HostUnreachable(f"{self.hostname}: `{_short(text)}` has not ended after {timeout:g} s") from error
 
     def _gone(self, sentence: str) -> HostUnreachable:
         ssh.hang_up(self._lab, [self.hostname])
@@ -96,11 +98,20 @@ def output(host: Host, text: str, *args: str, timeout: float = DEADLINE_SECONDS)
 def failure(host: Host, done: CommandResult) -> str:
     """A failed command as a sentence."""
     said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-3:]
-    return f"{name_of(host)}: `{done.command.decode()}` ended with status {done.rc}: {' '.join(said)}"
+    return f"{name_of(host)}: `{_short(done.command.decode())}` ended with status {done.rc}: {' '.join(said)}"
+
+
+def _short(text: str) -> str:
+    return textwrap.shorten(text, COMMAND_WIDTH, placeholder=" …")
 
 
 def everywhere(hosts: Mapping[str, Host], ask: Callable[[Host], T]) -> dict[str, T]:
     """Ask all hosts at the same time; the first error is raised when all have ended."""
-    with ThreadPoolExecutor(max(1, len(hosts))) as pool:
-        answers = {name: pool.submit(ask, host) for name, host in hosts.items()}
+    pool = ThreadPoolExecutor(max(1, len(hosts)))
+    answers = {name: pool.submit(ask, host) for name, host in hosts.items()}
+    try:
+        wait(answers.values())
+    finally:
+        # An interruption too waits for what is under way, so that nothing is made after it was cleaned up.
+        pool.shutdown(cancel_futures=True)
     return {name: answer.result() for name, answer in answers.items()}

@@ -6,7 +6,7 @@ Formats are given as templates: ``--format json`` alone is understood from Docke
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,12 +78,12 @@ def tasks(manager: Host, service: str) -> list[Task]:
     ]
 
 
-def running(manager: Host, service: str) -> list[Task]:
-    """The tasks that run, and are meant to."""
-    return [task for task in tasks(manager, service) if task.desired == "Running" and task.state == "Running"]
+def running(seen: Sequence[Task]) -> list[Task]:
+    """Those that run, and are meant to."""
+    return [task for task in seen if task.desired == "Running" and task.state == "Running"]
 
 
-def told(seen: list[Task]) -> str:
+def told(seen: Sequence[Task]) -> str:
     """Tasks as words."""
     return "; ".join(str(task) for task in seen) or "no tasks"
 

@@ -12,8 +12,8 @@ from collections.abc import Generator
 
 import pytest
 
+from provisioner import check_events as events
 from provisioner.errors import ProvisionError
-from provisioner.suites import events
 
 MESSAGE_LINES = 12
 

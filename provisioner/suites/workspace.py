@@ -11,11 +11,21 @@ from provisioner.suites.connection import everywhere, output
 from provisioner.suites.waiting import wait_until
 
 LABEL = "provision.check"
+SERVICE_LABELS = f"--label {LABEL} --container-label {LABEL}"
+"""For `docker service create`: the containers of its tasks outlive a removed service for some seconds."""
 
-_CONTAINERS = f"docker ps --all --quiet --filter label={LABEL} | xargs --no-run-if-empty docker rm --force --volumes"
-_SERVICES = f"docker service ls --quiet --filter label={LABEL} | xargs --no-run-if-empty docker service rm"
-_CONFIGS = f"docker config ls --quiet --filter label={LABEL} | xargs --no-run-if-empty docker config rm"
-_NETWORKS = f"docker network ls --quiet --filter label={LABEL} --filter scope=swarm"
+_LEFT = f"docker ps --all --quiet --filter label={LABEL}"
+_REMOVE = f"{_LEFT} | xargs --no-run-if-empty docker rm --force --volumes 2>&1 || true"
+
+# On a manager: services first, then what they use. A network goes when its last task has gone.
+_LEFT_IN_SWARM = "; ".join(
+    f"docker {kind} ls --quiet --filter label={LABEL}{more}"
+    for kind, more in (("service", ""), ("config", ""), ("network", " --filter scope=swarm"))
+)
+_REMOVE_IN_SWARM = "; ".join(
+    f"docker {kind} ls --quiet --filter label={LABEL}{more} | xargs --no-run-if-empty docker {kind} rm 2>&1"
+    for kind, more in (("service", ""), ("config", ""), ("network", " --filter scope=swarm"))
+)
 
 # Docker waits 2 s between taking a task off its networks and stopping it; a container may take 10 s to stop.
 REMOVAL_SECONDS = 30
@@ -36,12 +46,18 @@ class Workspace:
 
         :raises AssertionError: something is still there after REMOVAL_SECONDS; the message says what keeps it.
         """
-        output(self._manager, f"{_SERVICES}; {_CONFIGS}")
-        everywhere(self._hosts, lambda host: output(host, _CONTAINERS))
-        # A network goes when its last task has gone.
         wait_until(
-            "the networks of the checks can be removed",
-            lambda: output(self._manager, f"{_NETWORKS} | xargs --no-run-if-empty docker network rm 2>&1 || true"),
-            lambda _: not output(self._manager, _NETWORKS),
+            "everything that checks have made can be removed",
+            self._remove,
+            lambda _: not self._left(),
             seconds=REMOVAL_SECONDS,
+        )
+
+    def _remove(self) -> str:
+        said = output(self._manager, f"{_REMOVE_IN_SWARM} || true")
+        return "; ".join([said, *everywhere(self._hosts, lambda host: output(host, _REMOVE)).values()])
+
+    def _left(self) -> bool:
+        return bool(output(self._manager, _LEFT_IN_SWARM)) or any(
+            everywhere(self._hosts, lambda host: output(host, _LEFT)).values()
         )

@@ -20,7 +20,7 @@ def _differences(spec: LabSpec, swarm: Swarm) -> Iterator[str]:
         elif answer.membership == "silent":
             yield f"{answer.host}: Docker does not answer ({answer.error})"
         elif answer.membership == "inactive":
-            yield f"{answer.host}: is in no swarm"
+            yield f"{answer.host}: is in no swarm" + (f" ({answer.error})" if answer.error else "")
     asked = {answer.host for answer in swarm.answers}
     for host in spec.hosts:
         if host.name not in asked:

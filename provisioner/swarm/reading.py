@@ -54,8 +54,8 @@ def _ask(machine: Machine, timeout: float) -> _Reply:
     membership: Membership = "silent"
     try:
         with connect(machine, timeout) as client:
-            membership = _membership(client)
-            reply = _Reply(machine, Answer(name, membership))
+            membership, state = _membership(client)
+            reply = _Reply(machine, Answer(name, membership, state))
             if membership == "manager":
                 reply.nodes = client.nodes()
                 reply.tasks = client.tasks(filters={"desired-state": ["running"]})
@@ -65,15 +65,19 @@ def _ask(machine: Machine, timeout: float) -> _Reply:
         return _Reply(machine, Answer(name, membership, reason(error)))
 
 
-def _membership(client: docker.APIClient) -> Membership:
+def _membership(client: docker.APIClient) -> tuple[Membership, str]:
+    """With Docker's word for a host that is neither in a swarm nor out of it: pending, error, locked."""
     # /info asks the leader and hangs without one; /_ping does not, but tells only from API 1.42 on.
     state = client.get(f"{client.base_url}/_ping", timeout=client.timeout).headers.get("Swarm")
     if state is None:
         swarm = client.info()["Swarm"]
         state = f"{swarm['LocalNodeState']}/{'manager' if swarm.get('ControlAvailable') else 'worker'}"
     if state == "active/manager":
-        return "manager"
-    return "worker" if state == "active/worker" else "inactive"
+        return "manager", ""
+    if state == "active/worker":
+        return "worker", ""
+    word = state.partition("/")[0]
+    return "inactive", "" if word == "inactive" else f"Docker says {word}"
 
 
 def _remote_managers(reply: _Reply, timeout: float) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -195,6 +196,19 @@ def test_two_at_once_on_one_lab(lab: LabFolder) -> None:
         must(run_provision("status", "--name", lab.name))
     finally:
         assert first.wait(120) == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
+def test_an_interruption_is_said_and_ends_with_130(lab: LabFolder, how: signal.Signals) -> None:
+    argv = ["env", "--default-signal=INT", PROVISION, "verify", "--name", lab.name, "hosts"]
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert "Collecting" in process.stderr.readline()
+    process.send_signal(how)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in said
+    assert "Traceback" not in said
 
 
 def test_down_may_be_repeated(provision: Callable[..., Done]) -> None:

@@ -70,7 +70,7 @@ def test_unknown_names_and_counts_are_refused():
 @pytest.mark.parametrize(
     ("managers", "workers", "names"),
     [
-        (3, 0, ["kill-leader", "kill-managers --count 1", "kill-managers --count 2", "force-new-cluster"]),
+        (3, 0, ["kill-leader", "kill-managers --count 2", "force-new-cluster"]),
         (
             5,
             1,

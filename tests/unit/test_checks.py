@@ -10,12 +10,15 @@ import threading
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from provisioner import checks
-from provisioner.errors import ChecksFailed, ProvisionError, UsageError
+from provisioner import checks, state
+from provisioner.errors import ChecksFailed, LabUnhealthy, ProvisionError, UsageError
+from provisioner.lab import describe
+from provisioner.machines import Machine
 from provisioner.progress import Progress
 from provisioner.report import Failure, Report
 
@@ -245,9 +248,9 @@ def test_x(service):
 
 
 def test_checks_that_hang_are_stopped(root, monkeypatch):
-    monkeypatch.setattr(checks, "SILENCE_SECONDS", 3)
+    monkeypatch.setattr(checks, "SILENCE_SECONDS", 2)
     suite(root, "hosts", "def test_x():\n    time.sleep(60)\n")
-    with pytest.raises(ProvisionError, match="have not moved for 3 s"):
+    with pytest.raises(ProvisionError, match="have not moved for 2 s"):
         execute(root, "hosts")
 
 
@@ -262,6 +265,31 @@ def test_an_unknown_suite_names_those_there_are():
         checks.chosen(["networking"])
     assert "'networking'" in caught.value.message
     assert "hosts, topology, overlay, services" in caught.value.hint
+
+
+@pytest.fixture
+def stopped_lab(tmp_path, monkeypatch) -> state.LabFolder:
+    monkeypatch.setenv("PROVISION_HOME", str(tmp_path))
+    lab = state.folder("course")
+    spec = describe(name="course", managers=2)
+    state.create(lab, spec)
+    stopped = [Machine(host, "stopped", tmp_path / "docker.sock") for host in spec.hosts]
+    monkeypatch.setattr(checks.select, "provider", lambda _lab, _record: SimpleNamespace(machines=lambda: stopped))
+    return lab
+
+
+def test_a_lab_without_a_running_host_is_an_error_of_its_own(stopped_lab, tmp_path):
+    with pytest.raises(LabUnhealthy) as caught:
+        checks.run(stopped_lab, progress=Progress(quiet=True), log=tmp_path / "log")
+    assert caught.value.message.endswith("is running: manager1 is stopped, manager2 is stopped")
+    assert caught.value.hint == "provision start --name course"
+    assert not (tmp_path / "log").exists()
+
+
+def test_a_junit_file_that_cannot_be_written_is_told_before_anything_runs(stopped_lab, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be written"):
+        checks.run(stopped_lab, progress=Progress(quiet=True), log=tmp_path / "log", junit=tmp_path / "file" / "x.xml")
 
 
 def test_several_reasons_are_counted_one_by_one():

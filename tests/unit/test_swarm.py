@@ -123,6 +123,12 @@ def test_an_engine_that_does_not_say_its_role_by_ping_is_asked_for_more(tmp_path
     assert seen.answers == (Answer("worker1", "worker"),)
 
 
+def test_a_host_that_is_still_on_its_way_into_a_swarm_says_so(tmp_path):
+    with FakeEngine(tmp_path / "manager1.sock", swarm="pending"):
+        seen = swarm.read([machine("manager1", tmp_path)])
+    assert seen.answers == (Answer("manager1", "inactive", "Docker says pending"),)
+
+
 def test_hosts_without_docker_or_without_a_swarm_say_so(tmp_path):
     with FakeEngine(tmp_path / "manager1.sock", swarm="inactive"):
         seen = swarm.read([machine("manager1", tmp_path), machine("manager2", tmp_path)])
@@ -175,6 +181,7 @@ def test_each_difference_is_named(changed, difference):
     ("answer", "differences"),
     [
         (Answer("worker1", "inactive"), ["worker1: is in no swarm"]),
+        (Answer("worker1", "inactive", "Docker says pending"), ["worker1: is in no swarm (Docker says pending)"]),
         (Answer("worker1", "worker"), ["worker1: is in a swarm, but not in this one"]),
         (
             Answer("worker1", "silent", "no answer in time"),

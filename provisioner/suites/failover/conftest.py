@@ -79,8 +79,12 @@ def _scenario_of(item: pytest.Item) -> object:
 
 
 @pytest.fixture(scope="module")
-def outcome(scenario: Scenario, lab: LabFolder, record: Record, events: Stream) -> Iterator[Outcome]:
+def outcome(
+    request: pytest.FixtureRequest, scenario: Scenario, lab: LabFolder, record: Record, events: Stream
+) -> Iterator[Outcome]:
     """What the scenario showed. The lab is restored when the last of its tests has ended, or whatever else happens."""
+    if request.config.getoption("--scenario") is None:  # else whoever asked for it has announced it
+        events.note(f"{scenario}: {scenario.purpose(record.spec)}")
     history = lab.new_log(f"chaos-{scenario.name}").with_suffix(".history.jsonl")
     experiment = Experiment(
         record.spec,

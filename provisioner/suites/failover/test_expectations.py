@@ -101,6 +101,8 @@ def test_tasks(outcome: Outcome, hosts: Mapping[str, Host], expectation: Expecta
     assert outcome.watched, "no task ran on a host that stayed on, so none could be watched"
     assert not outcome.interrupted, "; ".join(outcome.interrupted)
     for container in outcome.watched:
+        if container.host in outcome.released:
+            continue
         started = output(hosts[container.host], "docker inspect --format %s %s", "{{.State.StartedAt}}", container.id)
         assert started == container.started, f"{container.host}: {container.name} was restarted at {started}"
 

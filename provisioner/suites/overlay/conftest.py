@@ -13,12 +13,12 @@ from provisioner.lab import LabSpec
 from provisioner.suites import docker_cli
 from provisioner.suites.connection import everywhere, name_of, output
 from provisioner.suites.overlay.observing import SERVE, SETTLE_SECONDS, Container, Sights, observe
-from provisioner.suites.workspace import LABEL, Workspace
+from provisioner.suites.workspace import LABEL, SERVICE_LABELS, Workspace
 
 _CREATE = f"docker network create --driver overlay --attachable --label {LABEL} %s"
 _SERVICE = (
-    f"docker service create --detach --quiet --mode global --endpoint-mode %s --name %s --label {LABEL} --network %s "
-    "--hostname '{{.Node.Hostname}}' busybox sh -c %s"
+    f"docker service create --detach --quiet --mode global --endpoint-mode %s --name %s {SERVICE_LABELS} "
+    "--network %s --hostname '{{.Node.Hostname}}' busybox sh -c %s"
 )
 _RUN = f"docker run --detach --name %s --label {LABEL} --network %s busybox sh -c %s sh %s"
 _ADDRESS = "docker inspect --format %s %s"

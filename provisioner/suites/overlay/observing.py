@@ -14,7 +14,13 @@ from provisioner.suites.connection import everywhere, name_of, output
 SERVE = (resources.files(__package__) / "serve.sh").read_text()
 OBSERVE = (resources.files(__package__) / "observe.sh").read_text()
 
-MEGABYTE_MD5 = hashlib.md5("".join(f"{n}\n" for n in range(1, 150001)).encode(), usedforsecurity=False).hexdigest()
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+MEGABYTE_MD5 = _md5("".join(f"{n}\n" for n in range(1, 150001)))  # as serve.sh makes it
+NOTHING_MD5 = _md5("")
 
 # A host that the engine's gossip has just told of a container may need a moment to reach it.
 SETTLE_SECONDS = 15

@@ -9,7 +9,7 @@ from testinfra.host import Host
 
 from provisioner.lab import LabSpec
 from provisioner.suites.overlay.conftest import Containers
-from provisioner.suites.overlay.observing import MEGABYTE_MD5, Sights
+from provisioner.suites.overlay.observing import MEGABYTE_MD5, NOTHING_MD5, Sights
 
 GOSSIP_PORT = 7946
 Why = Callable[[str, str], str]
@@ -73,4 +73,5 @@ def test_full_size_packet(source: str, target: str, sights: Sights) -> None:
 def test_megabyte(source: str, target: str, sights: Sights) -> None:
     """A megabyte arrives from {target} on {source} as it was sent."""
     answer = sights.pairs[source, target].megabyte
-    assert answer == MEGABYTE_MD5, f"what {source} got from {target} over TCP is not complete (MD5 {answer or 'none'})"
+    came = "nothing" if answer in ("", NOTHING_MD5) else f"something else (MD5 {answer})"
+    assert answer == MEGABYTE_MD5, f"{source} got {came} when {target} sent a megabyte over TCP"

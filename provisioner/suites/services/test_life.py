@@ -14,7 +14,7 @@ from provisioner.suites import docker_cli
 from provisioner.suites.connection import HostUnreachable, output
 from provisioner.suites.docker_cli import Task, containers, running, told
 from provisioner.suites.waiting import wait_until
-from provisioner.suites.workspace import LABEL, Workspace
+from provisioner.suites.workspace import SERVICE_LABELS, Workspace
 
 REPLICAS = 3
 
@@ -41,7 +41,7 @@ def created(workspace: Workspace, manager: Host) -> str:
     """The service's name. Its creation waits, as users see it, until its task has been stable for 5 s."""
     name = workspace.name("tomcat")
     try:
-        output(manager, f"docker service create --label {LABEL} --name %s tomcat", name, timeout=CREATE_SECONDS)
+        output(manager, f"docker service create {SERVICE_LABELS} --name %s tomcat", name, timeout=CREATE_SECONDS)
     except HostUnreachable as error:  # it waits for a task that runs, however long that takes
         tasks = told(docker_cli.tasks(manager, name)[:3])
         raise AssertionError(f"{name} does not run, {CREATE_SECONDS} s after it was created: {tasks}") from error
@@ -60,13 +60,14 @@ def task(created: str, manager: Host) -> Task:
 def scaled(created: str, manager: Host) -> list[Task]:
     """The running tasks once there are as many as asked for."""
     output(manager, f"docker service scale --detach %s={REPLICAS}", created)
-    return wait_until(
+    seen = wait_until(
         f"{REPLICAS} tasks run",
-        lambda: running(manager, created),
-        lambda tasks: len(tasks) == REPLICAS,
+        lambda: docker_cli.tasks(manager, created),
+        lambda tasks: len(running(tasks)) == REPLICAS,
         seconds=SCALE_SECONDS,
         words=told,
     )
+    return running(seen)
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +75,14 @@ def replaced(created: str, scaled: list[Task], manager: Host, hosts: Mapping[str
     """One container removed by force, as `docker rm -f` does it, and what came of it."""
     lost = scaled[-1]
     output(hosts[lost.node], "docker rm --force %s", lost.container)
-    after = wait_until(
+    seen = wait_until(
         f"{lost.name} is replaced after its container on {lost.node} was removed",
-        lambda: running(manager, created),
-        lambda tasks: len(tasks) == REPLICAS and lost.id not in [task.id for task in tasks],
+        lambda: docker_cli.tasks(manager, created),
+        lambda tasks: len(running(tasks)) == REPLICAS and lost.id not in [task.id for task in running(tasks)],
         seconds=REPLACE_SECONDS,
         words=told,
     )
-    return Replacement(lost, scaled, after)
+    return Replacement(lost, scaled, running(seen))
 
 
 def test_runs(task: Task) -> None:

@@ -10,9 +10,9 @@ from testinfra.host import Host
 
 from provisioner.lab import HostSpec
 from provisioner.suites.connection import output
-from provisioner.suites.docker_cli import running, told
+from provisioner.suites.docker_cli import running, tasks, told
 from provisioner.suites.waiting import wait_until
-from provisioner.suites.workspace import LABEL, Workspace
+from provisioner.suites.workspace import SERVICE_LABELS, Workspace
 
 START_SECONDS = 40
 ANSWER_SECONDS = 15
@@ -29,14 +29,14 @@ def port(workspace: Workspace, manager: Host) -> Iterator[int]:
     name = workspace.name("published")
     output(
         manager,
-        f"docker service create --detach --quiet --label {LABEL} --name %s --publish {chosen}:8080 busybox sh -c %s",
+        f"docker service create --detach --quiet {SERVICE_LABELS} --name %s --publish {chosen}:8080 busybox sh -c %s",
         name,
         _SERVE,
     )
     wait_until(
         f"{name} runs",
-        lambda: running(manager, name),
-        lambda tasks: len(tasks) == 1,
+        lambda: tasks(manager, name),
+        lambda seen: len(running(seen)) == 1,
         seconds=START_SECONDS,
         words=told,
     )
