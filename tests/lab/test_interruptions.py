@@ -48,8 +48,7 @@ def home(short_folder: Path, base_image: Path) -> Iterator[Path]:
 def _start(home: Path, log: Path) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
         return subprocess.Popen(
-            # A shell's background job ignores SIGINT, and so would all that it starts.
-            ["env", "--default-signal=INT", PROVISION, *UP], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            [PROVISION, *UP], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             env={**os.environ, state.HOME_VARIABLE: str(home)}, start_new_session=True,
         )  # fmt: skip
 
