@@ -6,6 +6,7 @@ import re
 import socket
 from typing import TYPE_CHECKING
 
+from provisioner.errors import ProvisionError
 from provisioner.machines import Machine
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def reason(error: Exception) -> str:
     if explanation:
         return re.sub(r"^rpc error: code = \w+ desc = ", "", str(explanation).strip())
     text = str(error)
+    if isinstance(error, ProvisionError):
+        return text
     for sign, words in _CONNECTION:
         if sign.lower() in text.lower():
             return words
