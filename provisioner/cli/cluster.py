@@ -12,9 +12,7 @@ from provisioner.cli.opening import OpenLab, find, require_root, working_on
 from provisioner.cli.options import DEFAULT, LabName, Quiet, example
 from provisioner.errors import LabNotFound, LabUnhealthy, UsageError
 from provisioner.lab import DEFAULT_SUBNET, Base, LabSpec
-from provisioner.machines.lxc import remains
-from provisioner.machines.select import PROVIDERS
-from provisioner.machines.select import provider as provider_of
+from provisioner.machines import select
 from provisioner.progress import Progress
 from provisioner.state import Record
 
@@ -68,7 +66,7 @@ def up(
             progress.note(f"provider {record.spec.provider}: Linux, root")
         for warning in lab.warnings(record.spec):
             progress.warn(warning)
-        opened = OpenLab(folder, record, provider_of(folder, record))
+        opened = OpenLab(folder, record, select.provider(folder, record))
         for note in opened.provider.preflight():
             progress.note(note)
         with opened.provider.working():
@@ -84,7 +82,7 @@ def up(
 
 
 def _spec(name: str, asked: dict[str, object]) -> LabSpec:
-    _one_of("provider", asked.get("provider"), PROVIDERS)
+    _one_of("provider", asked.get("provider"), select.PROVIDERS)
     _one_of("engine", asked.get("engine"), ENGINES)
     _one_of("base", asked.get("base"), get_args(Base))
     return lab.describe(name=name, **asked)  # type: ignore[arg-type]
@@ -102,7 +100,7 @@ def _record(spec: LabSpec, asked: set[str]) -> Record:
         record = state.load(folder)
     except LabNotFound:
         doctor.require()
-        provider_of(folder, state.draft(spec)).preflight()
+        select.provider(folder, state.draft(spec)).preflight()
         return state.create(folder, spec)
     was = record.spec
     differing = {
@@ -149,7 +147,7 @@ def _down(name: str, progress: Progress) -> None:
         progress.note(f"there is no lab {name!r}: nothing to take away")
         return
     with state.locked(folder, "down"), progress.stage(f"Taking lab {name} away"):
-        remains.remove(folder)
+        select.destroy(folder)
 
 
 Hosts = Annotated[list[str] | None, typer.Argument(metavar="[HOST]...", help="Which hosts; all of them by default.")]
