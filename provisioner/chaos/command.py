@@ -9,9 +9,10 @@ from rich.table import Table
 
 from provisioner import checks
 from provisioner.chaos import healing, rejoining
+from provisioner.chaos.bounds import bounds
 from provisioner.chaos.force_new_cluster import ForceNewCluster
 from provisioner.chaos.outcome import Outcome, from_json
-from provisioner.chaos.scenario import Scenario, bounds
+from provisioner.chaos.scenario import Scenario
 from provisioner.chaos.timeline import KILLED
 from provisioner.errors import ProvisionError
 from provisioner.lab import LabSpec

@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import Self
 
 from provisioner.chaos import bystanders, healing, sights, watching, workload
+from provisioner.chaos.bounds import Bounds, bounds
 from provisioner.chaos.history import History
 from provisioner.chaos.outcome import Container, Measured, Outcome, Refusal
-from provisioner.chaos.scenario import Bounds, bounds
 from provisioner.chaos.timeline import FIRST_WRITE, KILLED, RECOVERY, RESTORED, Event, Timeline, stopwatch
 from provisioner.chaos.verdict import accepted_between, first_accepted, judge, longest_gap
 from provisioner.chaos.watching import Watch

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from provisioner.chaos import belongings, management, rejoining, sights
 from provisioner.chaos.belongings import Belongings
+from provisioner.chaos.bounds import bounds
 from provisioner.chaos.experiment import ENGINE_TIMEOUT, Experiment
 from provisioner.chaos.outcome import Outcome
-from provisioner.chaos.scenario import Expectation, bounds
+from provisioner.chaos.scenario import Expectation
 from provisioner.chaos.timeline import NEW_LEADER, NOTICED
 from provisioner.chaos.watching import Watch
 from provisioner.errors import ProvisionError, UsageError

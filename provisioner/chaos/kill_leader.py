@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from provisioner.chaos import management
+from provisioner.chaos.bounds import bounds
 from provisioner.chaos.experiment import Experiment
 from provisioner.chaos.outcome import Outcome
-from provisioner.chaos.scenario import Expectation, bounds
+from provisioner.chaos.scenario import Expectation
 from provisioner.errors import UsageError
 from provisioner.lab import LabSpec, tolerated_losses
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from provisioner.chaos import management, sights
+from provisioner.chaos.bounds import bounds
 from provisioner.chaos.experiment import Experiment
 from provisioner.chaos.outcome import Outcome
-from provisioner.chaos.scenario import Expectation, bounds
+from provisioner.chaos.scenario import Expectation
 from provisioner.chaos.timeline import NEW_LEADER, NOTICED
 from provisioner.chaos.watching import Watch
 from provisioner.errors import UsageError

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from provisioner.chaos import bystanders, sights
+from provisioner.chaos.bounds import Bounds
 from provisioner.chaos.experiment import Experiment
-from provisioner.chaos.scenario import Bounds, Expectation
+from provisioner.chaos.scenario import Expectation
 from provisioner.chaos.timeline import LEADER_STAYS, MOVED, NEW_LEADER, NOTICED
 from provisioner.chaos.watching import Sighting, Watch
 from provisioner.chaos.workload import PREFIX

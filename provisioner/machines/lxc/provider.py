@@ -80,6 +80,7 @@ class LxcProvider:
             image, self.spec.base, container, self.lab, self.keeper,
             start=start, converge=lambda: converge(builder), progress=progress,
         )  # fmt: skip
+        self.network.unplug(converged.BUILDER)
         self._remember_layers(image)
         return True
 
