@@ -65,13 +65,9 @@ def _bring_up(lab: LabFolder, record: Record, provider: Provider, progress: Prog
     write_inventory(lab, record)
     up_now = [machine.name for machine in provider.machines() if machine.name not in failures]
     if up_now:
-        title = "Forming the swarm" if converged else "Installing Docker and forming the swarm"
+        limit = ",".join(up_now) if failures else ""
         try:
-            with progress.stage(title):
-                playbooks.run(
-                    lab, SITE, progress=progress, inventory=lab.inventory, tags=PER_HOST if converged else (),
-                    limit=",".join(up_now) if failures else "", log=lab.new_log("site"),
-                )  # fmt: skip
+            _converge_all(lab, progress, limit=limit, converged=converged)
         except ProvisionError as error:
             if not failures:
                 raise
@@ -83,6 +79,28 @@ def _bring_up(lab: LabFolder, record: Record, provider: Provider, progress: Prog
             "the lab is not what was asked for:\n" + "\n".join(f"  {line}" for line in left),
             hint=f"provision status --name {record.spec.name}; `provision up` tries again",
         )
+
+
+def _converge_all(lab: LabFolder, progress: Progress, *, limit: str, converged: bool) -> None:
+    """Run the playbook: what is per host where the rest is in the image, and all of it where that does not do.
+
+    Somebody may have changed on a host what the image had right, such as stopped Docker.
+    """
+    if converged:
+        try:
+            with progress.stage("Forming the swarm"):
+                _run_site(lab, progress, limit=limit, tags=PER_HOST)
+            return
+        except ProvisionError as error:
+            progress.note(f"not enough: {error.message.splitlines()[-1].strip()}; the whole playbook is run")
+    with progress.stage("Installing Docker and forming the swarm"):
+        _run_site(lab, progress, limit=limit, tags=())
+
+
+def _run_site(lab: LabFolder, progress: Progress, *, limit: str, tags: Sequence[str]) -> None:
+    playbooks.run(
+        lab, SITE, progress=progress, inventory=lab.inventory, tags=tags, limit=limit, log=lab.new_log("site")
+    )
 
 
 def settle(record: Record, provider: Provider, progress: Progress) -> list[str]:

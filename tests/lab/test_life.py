@@ -118,6 +118,14 @@ def test_a_host_that_lost_its_disk_is_made_again_and_joins_anew(lab: LabFolder) 
     assert sorted(line.split()[:2] for line in nodes.splitlines()) == [[f"manager{n}", "Ready"] for n in (1, 2, 3)]
 
 
+def test_up_starts_docker_where_somebody_stopped_it(lab: LabFolder) -> None:
+    must(ssh(lab, "manager2", "systemctl disable --now docker.service docker.socket"))
+    must(run_provision("up", "--name", lab.name, "--no-verify"))
+    assert (
+        ssh(lab, "manager2", "systemctl is-active docker && systemctl is-enabled docker").stdout == "active\nenabled\n"
+    )
+
+
 @pytest.fixture
 def neighbour() -> Iterator[LabFolder]:
     must(run_provision("up", "--name", "neighbour", "--managers", "1", "--offline", "--no-verify"))
