@@ -15,16 +15,11 @@ from provisioner.lab import Base
 from provisioner.machines.lxc import base as base_image
 from provisioner.machines.lxc.container import Container
 from provisioner.machines.lxc.keeper import Keeper
+from provisioner.machines.lxc.storage import mount_root
 from provisioner.progress import Progress
 from provisioner.state import LabFolder, home, machine_lock
 
 BUILDER = "builder"
-
-# $1 the builder's folder on the machine's file system, $2 where its root is mounted, $3 the base image
-_MOUNT = """
-mkdir -p "$1/upper" "$1/work" "$1/docker" "$2"
-mountpoint -q "$2" || mount -t overlay -o "lowerdir=$3,upperdir=$1/upper,workdir=$1/work" overlay "$2"
-"""
 
 # Nothing that names or opens the builder may be in every host.
 _GENERALISE = """
@@ -74,7 +69,7 @@ def build(
         workplace = lab.path / "builder"
         rootfs = builder.folder / "rootfs"
         _remove_builder(builder, keeper, workplace)
-        keeper.script(_MOUNT, workplace, rootfs, base_image.root(base))
+        mount_root(keeper, workplace, rootfs, [base_image.root(base)])
         with progress.stage("Converging a host to make the image that all hosts start from"):
             start()
             converge()

@@ -28,11 +28,12 @@ mountpoint -q "$2" || mount -o loop,noatime,discard "$1" "$2"
 mkdir -p "$2/hosts"
 """
 
-# $1 the host's folder in the lab's file system, $2 where its root is mounted, $3 the layers of its image
-_HOST_SCRIPT = """
-if [ ! -d "$1" ]; then
-  btrfs subvolume create "$1" >/dev/null 2>&1 || mkdir "$1"
-fi
+_SUBVOLUME_SCRIPT = """
+[ -d "$1" ] || btrfs subvolume create "$1" >/dev/null 2>&1 || mkdir "$1"
+"""
+
+# $1 the host's folder, $2 where its root is mounted, $3 the layers of its image
+_ROOT_SCRIPT = """
 mkdir -p "$1/upper" "$1/work" "$1/docker" "$2"
 mountpoint -q "$2" || mount -t overlay -o "lowerdir=$3,upperdir=$1/upper,workdir=$1/work" overlay "$2"
 """
@@ -77,8 +78,17 @@ class LabStorage:
 
         :param layers: folders of its image, the uppermost first.
         """
-        lower = ":".join(map(str, layers))
-        self.keeper.script(_HOST_SCRIPT, self.host(name), self.rootfs(name), lower)
+        self.keeper.script(_SUBVOLUME_SCRIPT, self.host(name))
+        mount_root(self.keeper, self.host(name), self.rootfs(name), layers)
+
+
+def mount_root(keeper: Keeper, folder: Path, rootfs: Path, layers: Sequence[Path]) -> None:
+    """Mount a host's root in the lab's namespace, unless it is mounted.
+
+    :param folder: gets upper, work and docker: what the host changes, overlayfs's own, and Docker's data.
+    :param layers: folders of its image, the uppermost first.
+    """
+    keeper.script(_ROOT_SCRIPT, folder, rootfs, ":".join(map(str, layers)))
 
 
 def has_btrfs() -> bool:
