@@ -5,16 +5,14 @@ Exit codes: see :mod:`provisioner.errors`; `provision ssh` ends with the remote 
 
 from __future__ import annotations
 
-import signal
 import sys
-from types import FrameType
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from provisioner import __version__
-from provisioner.cli import checking, cluster, machine, reaching, showing
+from provisioner.cli import checking, cluster, interruption, machine, reaching, showing
 from provisioner.errors import INTERRUPTED, ProvisionError
 
 app = typer.Typer(
@@ -48,7 +46,7 @@ def _root(
 
 def main() -> None:
     """Run the command; a user's mistake ends in one message, never in a traceback."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    interruption.install()
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         # typer returns the code of an Exit, and 130 for Ctrl-C.
@@ -80,7 +78,3 @@ def _explain(error: ProvisionError, errors: Console) -> None:
         errors.print(f"[bold]next:[/]  {escape(error.hint)}")
     if error.log:
         errors.print(f"[bold]log:[/]   {escape(str(error.log))}")
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
