@@ -6,17 +6,22 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 PACKAGES := lxc mmdebstrap btrfs-progs dnsmasq-base slirp4netns nftables iproute2 openssh-client netcat-openbsd gnupg dpkg-dev \
 	procps kmod python3-venv shellcheck
+VAGRANT_PACKAGES := vagrant vagrant-libvirt libvirt-daemon libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils \
+	ipxe-qemu busybox-static e2fsprogs zstd
 
-.PHONY: help setup up test unit lab test-interruptions check format bench clean
+.PHONY: help setup setup-vagrant up test unit lab test-interruptions test-vagrant test-cgroup2 check format bench bench-vagrant clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 28
 
 setup: $(VENV)/.complete ## Debian packages and .venv/ with `provision` in it
 
-$(VENV)/.complete: pyproject.toml scripts/setup
+$(VENV)/.complete: pyproject.toml scripts/setup scripts/install
 	scripts/setup $(PYTHON) $(VENV) $(PACKAGES)
 	touch $@
+
+setup-vagrant: setup ## What virtual machines need besides: Vagrant, libvirt, QEMU
+	scripts/install $(VAGRANT_PACKAGES)
 
 up: setup ## A verified three-manager lab, its status, and how to use it
 	$(BIN)/provision up --managers 3
@@ -32,13 +37,19 @@ lab: setup ## Tests on real hosts: root, minutes
 test-interruptions: setup ## Kill `up` after each step and at random moments in each; about half an hour
 	$(BIN)/pytest tests/lab/test_interruptions.py -m slow
 
+test-vagrant: setup-vagrant ## Three real virtual machines, emulated where KVM does not work: a quarter of an hour
+	$(BIN)/pytest tests/lab/test_vagrant.py -m slow
+
+test-cgroup2: setup-vagrant ## The lxc provider inside a virtual machine that has cgroup v2 only
+	$(BIN)/pytest tests/lab/test_cgroup2.py -m slow
+
 check: setup ## Types, lint, format, playbooks, shell scripts, direction of imports
 	$(BIN)/ruff check provisioner tests bench playbooks
 	$(BIN)/ruff format --check provisioner tests bench playbooks
 	$(BIN)/mypy provisioner
 	$(BIN)/lint-imports
 	cd playbooks && ANSIBLE_HOME=../.ansible PATH="$(CURDIR)/$(BIN):$$PATH" ansible-lint --offline
-	shellcheck scripts/* .ci/run provisioner/machines/lxc/base-setup.sh
+	shellcheck scripts/* .ci/run provisioner/machines/lxc/base-setup.sh provisioner/machines/vagrant/box/setup.sh
 
 format: setup
 	$(BIN)/ruff check --fix provisioner tests bench playbooks
@@ -46,6 +57,9 @@ format: setup
 
 bench: setup ## The figures that the README and docs/ name
 	$(BIN)/python -m bench
+
+bench-vagrant: setup-vagrant ## The figures of virtual machines
+	$(BIN)/python -m bench.vagrant
 
 clean: ## Take the labs away and remove .venv/
 	-$(BIN)/provision down --all

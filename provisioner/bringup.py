@@ -7,8 +7,9 @@ step compares what is there with what is asked for.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from provisioner import checks, inventory, playbooks, state, swarm
 from provisioner.errors import LabUnhealthy, ProvisionError
@@ -43,7 +44,7 @@ def up(lab: LabFolder, record: Record, progress: Progress, *, verify: bool | Non
     :raises LabUnhealthy: some hosts did not come up or not all of them converged; the others are ready.
     """
     provider = provider_of(lab, record)
-    found = differences(record, provider.machines())
+    found = differences(record, provider.machines()) or _told_otherwise(lab, record)
     if found:
         _bring_up(lab, record, provider, progress, cached=cached)
     wanted = bool(found) if verify is None else verify
@@ -58,6 +59,18 @@ def differences(record: Record, machines: Sequence[Machine]) -> list[str]:
     return swarm.matches(record.spec, swarm.read(machines))
 
 
+def _told_otherwise(lab: LabFolder, record: Record) -> list[str]:
+    """Whether the roles were told something else the last time, in words: machines that are handed over come with
+    variables, which may be others now."""
+    if not _told(lab).exists() or _told(lab).read_text() == inventory.text(record.spec, lab):
+        return []
+    return ["what the inventory tells the roles has changed"]
+
+
+def _told(lab: LabFolder) -> Path:
+    return lab.path / "told.yml"
+
+
 def _bring_up(lab: LabFolder, record: Record, provider: Provider, progress: Progress, *, cached: bool) -> None:
     converge = _converger(lab, record, progress) if cached else None
     converged = provider.prepare(progress, converged_by=playbooks.digest(), converge=converge)
@@ -67,13 +80,15 @@ def _bring_up(lab: LabFolder, record: Record, provider: Provider, progress: Prog
     if up_now:
         limit = ",".join(up_now) if failures else ""
         try:
-            _converge_all(lab, progress, limit=limit, converged=converged)
+            with provider.converging() as variables:
+                _converge_all(lab, progress, limit=limit, converged=converged, variables=variables)
         except ProvisionError as error:
             if not failures:
                 raise
             failures["the playbook"] = error.message
     if failures:
         raise _incomplete(lab, failures)
+    state.write_atomically(_told(lab), inventory.text(record.spec, lab))
     if left := settle(record, provider, progress):
         raise LabUnhealthy(
             "the lab is not what was asked for:\n" + "\n".join(f"  {line}" for line in left),
@@ -81,7 +96,9 @@ def _bring_up(lab: LabFolder, record: Record, provider: Provider, progress: Prog
         )
 
 
-def _converge_all(lab: LabFolder, progress: Progress, *, limit: str, converged: bool) -> None:
+def _converge_all(
+    lab: LabFolder, progress: Progress, *, limit: str, converged: bool, variables: Mapping[str, object]
+) -> None:
     """Run the playbook: what is per host where the rest is in the image, and all of it where that does not do.
 
     Somebody may have changed on a host what the image had right, such as stopped Docker.
@@ -89,18 +106,21 @@ def _converge_all(lab: LabFolder, progress: Progress, *, limit: str, converged: 
     if converged:
         try:
             with progress.stage("Forming the swarm"):
-                _run_site(lab, progress, limit=limit, tags=PER_HOST)
+                _run_site(lab, progress, limit=limit, tags=PER_HOST, variables=variables)
             return
         except ProvisionError as error:
             progress.note(f"not enough: {error.message.splitlines()[-1].strip()}; the whole playbook is run")
     with progress.stage("Installing Docker and forming the swarm"):
-        _run_site(lab, progress, limit=limit, tags=())
+        _run_site(lab, progress, limit=limit, tags=(), variables=variables)
 
 
-def _run_site(lab: LabFolder, progress: Progress, *, limit: str, tags: Sequence[str]) -> None:
+def _run_site(
+    lab: LabFolder, progress: Progress, *, limit: str, tags: Sequence[str], variables: Mapping[str, object]
+) -> None:
     playbooks.run(
-        lab, SITE, progress=progress, inventory=lab.inventory, tags=tags, limit=limit, log=lab.new_log("site")
-    )
+        lab, SITE, progress=progress, inventory=lab.inventory, tags=tags, limit=limit, extra_vars=variables,
+        log=lab.new_log("site"),
+    )  # fmt: skip
 
 
 def settle(record: Record, provider: Provider, progress: Progress) -> list[str]:
@@ -111,11 +131,12 @@ def settle(record: Record, provider: Provider, progress: Progress) -> list[str]:
     with progress.stage("Waiting until all is as asked"):
         seen: list[str] = []
         since = time.monotonic()
+        patience = UNCHANGED_SECONDS * record.spec.patience
         while left := differences(record, provider.machines()):
             if left != seen:
                 seen, since = left, time.monotonic()
                 progress.host("", left[0])
-            if time.monotonic() - since > UNCHANGED_SECONDS or not _can_decide(record, provider.machines()):
+            if time.monotonic() - since > patience or not _can_decide(record, provider.machines()):
                 break
             time.sleep(0.2)
         return left

@@ -6,18 +6,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 from provisioner import command, state
-from provisioner.machines.lxc import base, converged
+from provisioner.lab import Base
+from provisioner.machines.vagrant import box
 
+BASE = "base"
+BOXES = "boxes"
 CONTAINERS = "containers"
+CONVERGED = "converged"
 PACKAGES = "packages"
+_BASES: tuple[Base, ...] = get_args(Base)
 
 
 @dataclass(frozen=True)
 class Entry:
     kind: str
-    """base, converged, containers or packages."""
+    """base, boxes, containers, converged or packages."""
     name: str
     path: Path
     size: int
@@ -62,21 +68,20 @@ def prune(*, everything: bool) -> list[Entry]:
 
 def _folders() -> dict[str, Path]:
     cache = state.home() / "cache"
-    return {
-        "base": base.folder(),
-        "converged": converged.folder(),
-        CONTAINERS: cache / CONTAINERS,
-        PACKAGES: cache / PACKAGES,
-    }
+    return {kind: cache / kind for kind in (BASE, BOXES, CONVERGED, CONTAINERS, PACKAGES)}
 
 
 def _is_current(entry: Entry) -> bool:
-    if entry.kind == "base":
-        return entry.name in {base.key("trixie"), base.key("bookworm")}
-    if entry.kind == "converged":
+    """Whether a new lab would use it."""
+    if entry.kind == BOXES:
+        return any(made.folder.parent == entry.path and made.is_current for made in box.boxes())
+    if entry.kind in (BASE, CONVERGED):
         from provisioner import playbooks  # noqa: PLC0415 (loads Ansible's runner)
+        from provisioner.machines.lxc import base, converged  # noqa: PLC0415 (Linux only)
 
-        return entry.name in {converged.key(of, playbooks.digest()) for of in ("trixie", "bookworm")}
+        if entry.kind == BASE:
+            return entry.name in {base.key(of) for of in _BASES}
+        return entry.name in {converged.key(of, playbooks.digest()) for of in _BASES}
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
@@ -15,11 +16,19 @@ from provisioner.errors import UsageError
 Role = Literal["manager", "worker"]
 Availability = Literal["active", "pause", "drain"]
 Base = Literal["trixie", "bookworm"]
+Hypervisor = Literal["virtualbox", "libvirt", "lxc"]
 
 DEFAULT_NAME = "lab"
+DEFAULT_BASE: Base = "trixie"
 DEFAULT_SUBNET = IPv4Network("192.168.56.0/24")
 FIRST_HOST = 10  # as in the walkthrough: manager1 is .10; .1 is the lab's gateway
 RECOMMENDED_MANAGERS = 7
+# An idle manager uses 190 MB of a virtual machine's memory, 280 to 360 MB with a cluster store beside it (measured).
+DEFAULT_MEMORY = 768
+# Software emulation is four to six times slower than the same work in a container (measured: boot, Docker's start).
+EMULATION_FACTOR = 5.0
+# Multiplies the waits for hosts of every lab, on a machine that is itself slow: emulated, or a small board.
+PATIENCE_VARIABLE = "PROVISION_PATIENCE"
 
 # A name becomes a folder, a cgroup and part of a socket path (108 bytes at most, unix(7)).
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,28}[a-z0-9])?")
@@ -33,8 +42,29 @@ class HostSpec(BaseModel):
     name: str
     role: Role
     address: IPv4Address
+    """What it advertises to the swarm, and what the other hosts know its name as."""
+    user: str = "root"
+    """Who logs in by ssh; anyone but root may sudo without a password."""
     labels: dict[str, str] = {}
     availability: Availability = "active"
+
+
+class VagrantSpec(BaseModel):
+    """What virtual machines are made of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hypervisor: Hypervisor
+    """Vagrant's own word for it is provider."""
+    box: str = ""
+    """A box by name, path or URL; our own where empty."""
+    memory: int = DEFAULT_MEMORY
+    """MB."""
+    cpus: int = 1
+    isolated: bool = False
+    """Whether the lab has a libvirt of its own, in namespaces of its own."""
+    emulated: bool = False
+    """Whether the machines run without the help of the processor."""
 
 
 class LabSpec(BaseModel):
@@ -45,10 +75,13 @@ class LabSpec(BaseModel):
     name: str
     provider: str
     engine: str
-    base: Base
-    subnet: IPv4Network
+    base: Base | None
+    """The hosts' Debian; None where it is whatever the machines have."""
+    subnet: IPv4Network | None
+    """Where provision numbers the hosts; None where they have their addresses already."""
     hosts: tuple[HostSpec, ...]
     offline: bool = False
+    vagrant: VagrantSpec | None = None
 
     @property
     def managers(self) -> tuple[HostSpec, ...]:
@@ -59,8 +92,41 @@ class LabSpec(BaseModel):
         return tuple(host for host in self.hosts if host.role == "worker")
 
     @property
+    def network(self) -> IPv4Network:
+        """The subnet of a lab whose hosts provision numbers.
+
+        :raises UsageError: they have their addresses already.
+        """
+        if self.subnet is None:
+            raise UsageError(f"lab {self.name!r} has no subnet: its machines were there before it")
+        return self.subnet
+
+    @property
     def gateway(self) -> IPv4Address:
-        return self.subnet.network_address + 1
+        return self.network.network_address + 1
+
+    @property
+    def made_by(self) -> str:
+        """The provider in words, such as "vagrant (libvirt, emulated)"."""
+        if self.vagrant is None:
+            return self.provider
+        kinds: list[str] = [self.vagrant.hypervisor]
+        kinds += ["isolated"] if self.vagrant.isolated else []
+        kinds += ["emulated"] if self.vagrant.emulated else []
+        return f"{self.provider} ({', '.join(kinds)})"
+
+    @property
+    def patience(self) -> float:
+        """By what waits for these hosts are multiplied.
+
+        :raises UsageError: what the environment says of this machine is no number.
+        """
+        factor = os.environ.get(PATIENCE_VARIABLE, "1")
+        try:
+            of_machine = float(factor)
+        except ValueError:
+            raise UsageError(f"{PATIENCE_VARIABLE}={factor} is not a number", hint="a slow machine: 2 or 5") from None
+        return of_machine * (EMULATION_FACTOR if self.vagrant is not None and self.vagrant.emulated else 1.0)
 
     def host(self, name: str) -> HostSpec:
         """:raises UsageError: the lab has no host of that name."""
@@ -78,9 +144,11 @@ def describe(
     workers: int = 0,
     provider: str = "lxc",
     engine: str = "docker",
-    base: Base = "trixie",
+    base: Base | None = DEFAULT_BASE,
     subnet: IPv4Network = DEFAULT_SUBNET,
     offline: bool = False,
+    vagrant: VagrantSpec | None = None,
+    user: str = "root",
 ) -> LabSpec:
     """The spec of a lab with hosts manager1… and worker1…, addressed from .10 upward in that order.
 
@@ -97,10 +165,13 @@ def describe(
     names: list[tuple[str, Role]] = [(f"manager{n}", "manager") for n in range(1, managers + 1)]
     names += [(f"worker{n}", "worker") for n in range(1, workers + 1)]
     hosts = tuple(
-        HostSpec(name=host, role=role, address=subnet.network_address + FIRST_HOST + index)
+        HostSpec(name=host, role=role, address=subnet.network_address + FIRST_HOST + index, user=user)
         for index, (host, role) in enumerate(names)
     )
-    return LabSpec(name=name, provider=provider, engine=engine, base=base, subnet=subnet, hosts=hosts, offline=offline)
+    return LabSpec(
+        name=name, provider=provider, engine=engine, base=base, subnet=subnet, hosts=hosts, offline=offline,
+        vagrant=vagrant,
+    )  # fmt: skip
 
 
 def valid_name(name: str) -> str:

@@ -24,7 +24,7 @@ from provisioner.lab import LabSpec, valid_name
 
 FORMAT = 1
 HOME_VARIABLE = "PROVISION_HOME"
-DEFAULT_HOME = Path("/var/lib/provision")
+ROOTS_HOME = Path("/var/lib/provision")
 
 
 class Record(BaseModel):
@@ -91,8 +91,13 @@ class LabFolder:
 
 
 def home() -> Path:
-    """The folder of all labs and caches: $PROVISION_HOME, else /var/lib/provision."""
-    return Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME).absolute()
+    """The folder of all labs and caches: $PROVISION_HOME, else /var/lib/provision for root, else a folder of the
+    user's (XDG Base Directory Specification: $XDG_DATA_HOME, ~/.local/share)."""
+    if named := os.environ.get(HOME_VARIABLE):
+        return Path(named).absolute()
+    if os.geteuid() == 0:
+        return ROOTS_HOME
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share").absolute() / "provision"
 
 
 def folder(name: str) -> LabFolder:
@@ -132,6 +137,10 @@ def load(lab: LabFolder) -> Record:
     """
     try:
         text = lab.record.read_text()
+    except PermissionError as error:
+        raise MachineLacks(
+            f"lab {lab.name!r} is another user's: {lab.record}", hint="root's labs: sudo provision …"
+        ) from error
     except FileNotFoundError as error:
         if lab.logs.exists():  # logs are written after the record
             raise damaged(lab, "it is missing") from error
@@ -156,6 +165,8 @@ def load(lab: LabFolder) -> Record:
 
 def not_found(name: str) -> LabNotFound:
     names = lab_names()
+    if not names and os.geteuid() != 0 and (ROOTS_HOME / "labs").exists():
+        return LabNotFound(f"you have no lab {name!r}", hint="root's labs are root's: sudo provision list")
     hint = f"labs here: {', '.join(names)}" if names else "make one: provision up --managers 3"
     return LabNotFound(f"there is no lab {name!r}", hint=hint)
 

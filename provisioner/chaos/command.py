@@ -38,6 +38,7 @@ def announcement(scenario: Scenario, record: Record) -> Iterator[str]:
 
     :raises UsageError: the scenario cannot be played on this lab.
     """
+    healing.require_plugs(record.spec)
     expectations = scenario.expectations(record.spec)
     yield f"{scenario}: {scenario.purpose(record.spec)}"
     for expectation in expectations:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from provisioner.chaos.workload import MARK
-from provisioner.errors import LabUnhealthy, ProvisionError
+from provisioner.errors import LabUnhealthy, ProvisionError, UsageError
 from provisioner.lab import LabSpec
 from provisioner.machines import Machine, Provider
 from provisioner.progress import Progress
@@ -20,8 +20,10 @@ TIMEOUT = 25.0
 def check(spec: LabSpec, provider: Provider) -> Swarm:
     """The swarm of a healthy lab.
 
+    :raises UsageError: its machines cannot be broken on purpose.
     :raises LabUnhealthy: it is not what its spec says; nothing was done to it.
     """
+    require_plugs(spec)
     swarm = read(provider.machines())
     if differences := matches(spec, swarm):
         raise LabUnhealthy(
@@ -30,6 +32,15 @@ def check(spec: LabSpec, provider: Provider) -> Swarm:
             hint=f"provision up --name {spec.name} repairs it",
         )
     return swarm
+
+
+def require_plugs(spec: LabSpec) -> None:
+    """:raises UsageError: every scenario pulls the plug of machines, and these have none that is ours to pull."""
+    if spec.provider == "inventory":
+        raise UsageError(
+            f"the machines of lab {spec.name!r} are not ours to switch off, and every scenario pulls the plug of some",
+            hint="see scenarios on machines of provision's own: provision up --name chaos --managers 3",
+        )
 
 
 def start_all(provider: Provider, progress: Progress) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from provisioner import __version__
-from provisioner.cli import checking, cluster, interruption, machine, reaching, showing
+from provisioner.cli import boxes, checking, cluster, interruption, machine, reaching, showing
 from provisioner.errors import INTERRUPTED, ProvisionError
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (cluster, showing, reaching, checking, machine):
+for part in (cluster, showing, reaching, checking, machine, boxes):
     part.register(app)
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, get_args
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from provisioner import bringup, doctor, lab, state
-from provisioner.cli import showing
-from provisioner.cli.opening import OpenLab, find, require_root, working_on
+from provisioner import bringup, lab, leaving, state
+from provisioner.cli import asking, showing
+from provisioner.cli.opening import OpenLab, find, working_on
 from provisioner.cli.options import DEFAULT, LabName, Quiet, example
-from provisioner.errors import LabNotFound, LabUnhealthy, UsageError
-from provisioner.lab import DEFAULT_SUBNET, Base, LabSpec
+from provisioner.errors import LabUnhealthy
+from provisioner.lab import DEFAULT_MEMORY, DEFAULT_SUBNET
 from provisioner.machines import select
 from provisioner.progress import Progress
-from provisioner.state import Record
-
-ENGINES = ("docker",)
 
 
 def register(app: typer.Typer) -> None:
@@ -24,14 +22,26 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=example("provision down --name course-1"))(down)
     app.command(epilog=example("provision stop manager2 --power-off"))(stop)
     app.command(epilog=example("provision start manager2"))(start)
+    app.command(epilog=example("provision suspend", "provision resume"))(suspend)
+    app.command(epilog=example("provision resume"))(resume)
 
 
 def up(
     name: LabName = DEFAULT,
     managers: Annotated[int | None, typer.Option(help="Hosts that keep the swarm's state.", show_default="3")] = None,
     workers: Annotated[int | None, typer.Option(help="Hosts that only run tasks.", show_default="0")] = None,
-    provider: Annotated[str | None, typer.Option(help="What makes the machines: lxc.", show_default="lxc")] = None,
+    provider: Annotated[
+        str | None,
+        typer.Option(
+            help="What makes the machines: lxc, vagrant, or inventory where they are there already.",
+            show_default="lxc for root on Linux, else vagrant",
+        ),
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="Whose swarm mode: docker.", show_default="docker")] = None,
+    given: Annotated[
+        Path | None,
+        typer.Option("--inventory", "-i", help="Ansible inventory of machines with ssh; implies --provider inventory."),
+    ] = None,
     base: Annotated[
         str | None, typer.Option(help="The hosts' Debian: trixie (13) or bookworm (12).", show_default="trixie")
     ] = None,
@@ -46,24 +56,52 @@ def up(
     ] = None,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Use and keep images of converged hosts.")] = True,
     offline: Annotated[bool | None, typer.Option("--offline/--online", help="Give the hosts no way out.")] = None,
+    hypervisor: Annotated[
+        str | None,
+        typer.Option(
+            help="What Vagrant makes machines with: virtualbox, libvirt, lxc.",
+            rich_help_panel="Virtual machines",
+            show_default="what is there",
+        ),
+    ] = None,
+    box: Annotated[
+        str | None,
+        typer.Option(help="A box by name, path or URL.", rich_help_panel="Virtual machines", show_default="our own"),
+    ] = None,
+    memory: Annotated[
+        int | None,
+        typer.Option(help="MB for each machine.", rich_help_panel="Virtual machines", show_default=str(DEFAULT_MEMORY)),
+    ] = None,
+    cpus: Annotated[
+        int | None, typer.Option(help="CPUs of each machine.", rich_help_panel="Virtual machines", show_default="1")
+    ] = None,
+    isolated: Annotated[
+        bool | None,
+        typer.Option(
+            "--isolated/--shared",
+            help="A libvirt of the lab's own, in namespaces of its own (Linux, root).",
+            rich_help_panel="Virtual machines",
+            show_default="shared",
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Bring up a lab: hosts, Docker on each, a swarm formed, and every check green.
 
     On a lab that exists it repairs what is not as it was asked for, and does nothing where all is.
     """
-    require_root()
     progress = Progress(quiet=quiet)
     folder = state.folder(name)
     asked = {
-        "managers": managers, "workers": workers, "provider": provider, "engine": engine, "base": base,
-        "subnet": lab.parse_subnet(subnet) if subnet else None, "offline": offline,
+        "managers": managers, "workers": workers, "provider": "inventory" if given and provider is None else provider,
+        "engine": engine, "base": base, "subnet": lab.parse_subnet(subnet) if subnet else None, "offline": offline,
+        "inventory": given, "hypervisor": hypervisor, "box": box, "memory": memory, "cpus": cpus, "isolated": isolated,
     }  # fmt: skip
-    spec = _spec(name, {key: value for key, value in asked.items() if value is not None})
+    asked = {key: value for key, value in asked.items() if value is not None}
     with state.locked(folder, "up"):
-        record = _record(spec, {key for key, value in asked.items() if value is not None})
-        if provider is None and not quiet:
-            progress.note(f"provider {record.spec.provider}: Linux, root")
+        record, why = asking.record_of(folder, asked)
+        if not quiet:
+            progress.note(f"provider {record.spec.made_by}: {why}" if why else f"provider {record.spec.made_by}")
         for warning in lab.warnings(record.spec):
             progress.warn(warning)
         opened = OpenLab(folder, record, select.provider(folder, record))
@@ -81,45 +119,6 @@ def up(
         showing.print_next_steps(opened)
 
 
-def _spec(name: str, asked: dict[str, object]) -> LabSpec:
-    _one_of("provider", asked.get("provider"), select.PROVIDERS)
-    _one_of("engine", asked.get("engine"), ENGINES)
-    _one_of("base", asked.get("base"), get_args(Base))
-    return lab.describe(name=name, **asked)  # type: ignore[arg-type]
-
-
-def _one_of(what: str, value: object, known: tuple[str, ...]) -> None:
-    if value is not None and value not in known:
-        raise UsageError(f"there is no {what} {str(value)!r}", hint=f"there is: {', '.join(known)}")
-
-
-def _record(spec: LabSpec, asked: set[str]) -> Record:
-    """The lab's record: the one that is there, provided that it is what was asked for, or a new one."""
-    folder = state.folder(spec.name)
-    try:
-        record = state.load(folder)
-    except LabNotFound:
-        doctor.require()
-        select.provider(folder, state.draft(spec)).preflight()
-        return state.create(folder, spec)
-    was = record.spec
-    differing = {
-        "managers": (len(was.managers), len(spec.managers)), "workers": (len(was.workers), len(spec.workers)),
-        "provider": (was.provider, spec.provider), "engine": (was.engine, spec.engine), "base": (was.base, spec.base),
-        "subnet": (was.subnet, spec.subnet), "offline": (was.offline, spec.offline),
-    }  # fmt: skip
-    changes = [
-        f"{key} {old} (asked for: {new})" for key, (old, new) in differing.items() if key in asked and old != new
-    ]
-    if changes:
-        raise UsageError(
-            f"lab {spec.name!r} is there already, with {', '.join(changes)}",
-            hint=f"give the new one another name (--name), or take this one away first: "
-            f"provision down --name {spec.name}",
-        )
-    return record
-
-
 def _summary(progress: Progress, outcome: bringup.Outcome) -> None:
     if not outcome.differences:
         progress.note("all is as asked: nothing was to be done")
@@ -131,22 +130,26 @@ def _summary(progress: Progress, outcome: bringup.Outcome) -> None:
 def down(
     name: LabName = DEFAULT,
     every: Annotated[bool, typer.Option("--all", help="Take every lab away.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Give up machines of an inventory that cannot be cleared, and what is on them."),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Take a lab away: hosts, disks, networks, files. Safe to repeat; what is not the lab's stays."""
-    require_root()
     progress = Progress(quiet=quiet)
     for lab_name in state.lab_names() if every else [name]:
-        _down(lab_name, progress)
+        _down(lab_name, progress, force=force)
     state.sweep_locks()
 
 
-def _down(name: str, progress: Progress) -> None:
+def _down(name: str, progress: Progress, *, force: bool) -> None:
     folder = state.folder(name)
     if not folder.path.exists():
         progress.note(f"there is no lab {name!r}: nothing to take away")
         return
     with state.locked(folder, "down"), progress.stage(f"Taking lab {name} away"):
+        leaving.leave(folder, progress, force=force)
         select.destroy(folder)
 
 
@@ -189,6 +192,17 @@ def start(hosts: Hosts = None, name: LabName = DEFAULT, quiet: Quiet = False) ->
             )
         bringup.settle(opened.record, opened.provider, progress)
     showing.print_status(find(name))
+
+
+def suspend(hosts: Hosts = None, name: LabName = DEFAULT, quiet: Quiet = False) -> None:
+    """Save virtual machines with their memory to disk and stop them; `resume` has them back in seconds."""
+    with working_on(name, "suspend") as opened:
+        opened.provider.suspend(_names(opened, hosts), Progress(quiet=quiet))
+
+
+def resume(hosts: Hosts = None, name: LabName = DEFAULT, quiet: Quiet = False) -> None:
+    """Bring suspended machines back where they were, with their clocks set."""
+    start(hosts, name, quiet)
 
 
 def _names(opened: OpenLab, hosts: list[str] | None) -> list[str]:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from provisioner import cache, doctor, images
-from provisioner.cli.opening import require_root, working_on
+from provisioner.cli.opening import working_on
 from provisioner.cli.options import DEFAULT, Json, LabName, Quiet, example
 from provisioner.cli.showing import results
 from provisioner.errors import MachineLacks
@@ -50,7 +50,6 @@ def list_images(as_json: Json = False) -> None:
 @images_app.command("build", epilog=example("provision images build tomcat"))
 def build_images(names: Names = None, quiet: Quiet = False) -> None:
     """Build images that are not built yet."""
-    require_root()
     progress = Progress(quiet=quiet)
     for name in names or images.names():
         typer.echo(images.archive(name, progress))
@@ -67,7 +66,6 @@ def load_images(names: Names = None, name: LabName = DEFAULT, quiet: Quiet = Fal
 @cache_app.command("list", epilog=example("provision cache list --json"))
 def list_cache(as_json: Json = False) -> None:
     """List what is kept, its size, and the labs that stand on it."""
-    require_root()
     entries = cache.entries()
     if as_json:
         rows = [
@@ -88,7 +86,6 @@ def prune_cache(
     everything: Annotated[bool, typer.Option("--all", help="Also what a new lab would use.")] = False,
 ) -> None:
     """Remove what no lab stands on and no new lab would use."""
-    require_root()
     removed = cache.prune(everything=everything)
     for entry in removed:
         results.print(f"{entry.kind} {entry.name} {_size(entry.size)}")

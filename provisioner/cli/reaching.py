@@ -53,7 +53,7 @@ def logs(
     journal = ["journalctl", "--no-pager", f"--lines={lines}"]
     journal += [f"--unit={unit}"] if unit else []
     journal += ["--follow"] if follow else []
-    _become(opened, host, journal)
+    _become(opened, host, journal if machine.spec.user == "root" else ["sudo", "-n", *journal])
 
 
 def _become(opened: OpenLab, host: str, words: list[str]) -> None:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from provisioner import state, swarm
-from provisioner.cli.opening import OpenLab, find, require_root
+from provisioner.cli.opening import OpenLab, find
 from provisioner.cli.options import DEFAULT, Json, LabName, example
 from provisioner.errors import ProvisionError
 from provisioner.machines import Machine
@@ -46,7 +46,14 @@ def print_status(opened: OpenLab) -> None:
     machines = opened.provider.machines()
     seen = swarm.read(machines)
     spec = opened.record.spec
-    title = f"lab {spec.name}: {spec.provider}, Debian {spec.base}, engine {spec.engine}, {spec.subnet}"
+    title = ", ".join(
+        [
+            f"lab {spec.name}: {spec.made_by}",
+            *([f"Debian {spec.base}"] if spec.base else []),
+            f"engine {spec.engine}",
+            *([str(spec.subnet)] if spec.subnet else []),
+        ]
+    )
     table = Table(
         title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0)
     )
@@ -63,7 +70,9 @@ def print_status(opened: OpenLab) -> None:
 def _row(machine: Machine, seen: Swarm) -> tuple[str | Text, ...]:
     answer = seen.answer(machine.name)
     node = seen.node(machine.name)
-    mark = Text(machine.state, style={"running": "green", "stopped": "yellow"}.get(machine.state, "red"))
+    mark = Text(
+        machine.state, style={"running": "green", "stopped": "yellow", "saved": "yellow"}.get(machine.state, "red")
+    )
     role = node.role if node else answer.membership if answer.membership in ("manager", "worker") else "-"
     return (
         machine.name, str(machine.spec.address), mark, role, _membership(node, answer.error, machine),
@@ -132,7 +141,6 @@ def _as_data(opened: OpenLab, machines: list[Machine], seen: Swarm) -> dict[str,
 
 def list_labs(as_json: Json = False) -> None:
     """List the labs of this machine."""
-    require_root()
     rows = [_lab_row(name) for name in state.lab_names()]
     if as_json:
         results.print_json(json.dumps(rows))
@@ -159,8 +167,8 @@ def _lab_row(name: str) -> dict[str, object]:
     whole = "running" if states["running"] == len(spec.hosts) else f"{states['running']} of {len(spec.hosts)} running"
     return {
         "lab": name, "state": whole if states["running"] else "stopped", "managers": len(spec.managers),
-        "workers": len(spec.workers), "provider": spec.provider, "engine": spec.engine, "subnet": str(spec.subnet),
-        "created": opened.record.created.strftime("%Y-%m-%d %H:%M"),
+        "workers": len(spec.workers), "provider": spec.provider, "engine": spec.engine,
+        "subnet": str(spec.subnet or "-"), "created": opened.record.created.strftime("%Y-%m-%d %H:%M"),
     }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ A provider works on one lab. Every call may be repeated: what is already so stay
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Literal, Protocol
 from provisioner.lab import HostSpec
 from provisioner.progress import Progress
 
-MachineState = Literal["running", "stopped", "absent"]
+MachineState = Literal["running", "stopped", "saved", "absent", "unreachable"]
+"""saved: suspended, its memory on disk. unreachable: not ours to start, and ssh does not answer."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Machine:
 
 
 class Provider(Protocol):
-    """Implementations: :mod:`provisioner.machines.lxc`."""
+    """Implementations: :mod:`provisioner.machines.lxc`, :mod:`provisioner.machines.vagrant`,
+    :mod:`provisioner.machines.inventory`."""
 
     def preflight(self) -> list[str]:
         """Before any machine is touched: what the user should know about this spec on this machine, in sentences.
@@ -59,11 +61,17 @@ class Provider(Protocol):
         :returns: the hosts that did not come up, with the reason. The others are up.
         """
 
+    def converging(self) -> AbstractContextManager[Mapping[str, object]]:
+        """What the hosts need while the playbook runs, such as a way to packages.
+
+        :returns: variables that the playbook is given for it.
+        """
+
     def machines(self) -> list[Machine]:
         """Every host of the spec, in its order, with its present state."""
 
     def start(self, names: Sequence[str], progress: Progress) -> dict[str, str]:
-        """Start hosts that exist and wait until ssh answers.
+        """Start hosts that exist, or resume them where they are saved, and wait until ssh answers.
 
         :returns: the hosts that did not come up, with the reason. The others are up.
         """
@@ -71,8 +79,17 @@ class Provider(Protocol):
     def stop(self, names: Sequence[str], progress: Progress) -> None:
         """Shut hosts down in order."""
 
+    def suspend(self, names: Sequence[str], progress: Progress) -> None:
+        """Save the hosts' memory to disk and stop them, so that `start` has them back in seconds.
+
+        :raises UsageError: this provider cannot.
+        """
+
     def power_off(self, names: Sequence[str]) -> None:
-        """Pull the plug of all of them at once: the link first, then the host."""
+        """Pull the plug of all of them at once: the link first, then the host.
+
+        :raises UsageError: this provider cannot.
+        """
 
     def console(self, name: str) -> str:
         """The last lines of a host's console."""

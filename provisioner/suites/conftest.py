@@ -18,6 +18,7 @@ from provisioner.state import LabFolder, Record
 from provisioner.suites import capabilities, stream
 from provisioner.suites.connection import connect
 from provisioner.suites.stream import Stream
+from provisioner.suites.waiting import be_patient
 from provisioner.suites.workspace import Workspace
 
 _record = pytest.StashKey[Record]()
@@ -30,7 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_record] = state.load(state.folder(config.getoption("--lab")))
+    record = config.stash[_record] = state.load(state.folder(config.getoption("--lab")))
+    be_patient(record.spec.patience)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -68,7 +70,7 @@ def _lacking(config: pytest.Config, capability: str) -> str:
 
 def _connections(config: pytest.Config) -> dict[str, Host]:
     spec, lab = config.stash[_record].spec, state.folder(config.getoption("--lab"))
-    return config.stash.setdefault(_hosts, {host.name: connect(lab, host.name) for host in spec.hosts})
+    return config.stash.setdefault(_hosts, {host.name: connect(lab, host) for host in spec.hosts})
 
 
 @pytest.fixture(scope="session")

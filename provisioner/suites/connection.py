@@ -13,8 +13,10 @@ from testinfra.host import Host
 
 from provisioner import command
 from provisioner.command import CommandFailed
+from provisioner.lab import HostSpec
 from provisioner.machines import ssh
 from provisioner.state import LabFolder
+from provisioner.suites.waiting import patient
 
 # A manager without a quorum answers after 20 s (Docker's own limit): longer than that is a hang.
 DEADLINE_SECONDS = 30
@@ -36,8 +38,9 @@ class LabBackend(BaseBackend):  # type: ignore[misc] # testinfra has no types
 
     NAME = "ssh"
 
-    def __init__(self, lab: LabFolder, name: str) -> None:
+    def __init__(self, lab: LabFolder, name: str, *, sudo: bool) -> None:
         super().__init__(name)
+        self._sudo = sudo
         self._encoding = "UTF-8"
         self._lab = lab
         self._unreachable = ""
@@ -47,14 +50,14 @@ class LabBackend(BaseBackend):  # type: ignore[misc] # testinfra has no types
         """:raises HostUnreachable: no connection, or no end of the command after so many seconds."""
         if time.monotonic() < self._until:
             raise HostUnreachable(self._unreachable)
-        text = self.get_command(command, *args)
+        text, timeout = self.get_command(command, *args), patient(timeout)
         result = self._ssh(text, timeout=timeout)
         if result.status == SSH_FAILED:
             raise self._gone(f"{self.hostname} cannot be reached by ssh: {result.stderr.strip() or 'no reason given'}")
         return self.result(result.status, text.encode(), result.stdout.encode(), result.stderr.encode())
 
     def _ssh(self, text: str, *, timeout: float) -> command.Result:
-        argv = ssh.argv(self._lab, self.hostname, [text])
+        argv = ssh.argv(self._lab, self.hostname, ssh.as_root(text) if self._sudo else [text])
         try:
             return command.run(argv, timeout=timeout, check=False)
         except CommandFailed as error:
@@ -72,8 +75,8 @@ class LabBackend(BaseBackend):  # type: ignore[misc] # testinfra has no types
         ssh.hang_up(self._lab, [self.hostname])
 
 
-def connect(lab: LabFolder, name: str) -> Host:
-    backend = LabBackend(lab, name)
+def connect(lab: LabFolder, spec: HostSpec) -> Host:
+    backend = LabBackend(lab, spec.name, sudo=spec.user != "root")
     host = Host(backend)
     backend.set_host(host)
     return host

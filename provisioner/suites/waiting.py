@@ -9,6 +9,18 @@ from typing import TypeVar
 INTERVAL_SECONDS = 0.2
 T = TypeVar("T")
 
+_factor = [1.0]
+
+
+def be_patient(factor: float) -> None:
+    """Multiply every wait from now on: the hosts are emulated."""
+    _factor[0] = factor
+
+
+def patient(seconds: float) -> float:
+    """A wait on this lab's hosts, given what it is on hosts that run at the machine's own speed."""
+    return seconds * _factor[0]
+
 
 def wait_until(
     claim: str,
@@ -25,6 +37,7 @@ def wait_until(
     :raises AssertionError: it does not hold after so many seconds; the message has the last observation.
     """
     __tracebackhide__ = True
+    seconds = patient(seconds)
     end = time.monotonic() + seconds
     while True:
         seen = observe()

@@ -45,7 +45,7 @@ def of_home(home: Path, lab: str) -> Leftovers:
         processes=_processes(mark),
         mounts=[line for line in Path("/proc/self/mounts").read_text().splitlines() if mark in line],
         loops=[line for line in _output("losetup", "--list", "--noheadings").splitlines() if mark in line],
-        cgroups=[str(path) for path in _cgroups(lab)],
+        cgroups=[str(path) for path in cgroups_of(lab)],
         files=[str(p) for p in home.glob("**/*") if "cache" not in p.parts and not _is_empty_top(p, home)]
         + [str(p) for p in home.glob("cache/*/.*")],
     )
@@ -66,7 +66,7 @@ def _processes(mark: str) -> list[str]:
     return found
 
 
-def _cgroups(lab: str) -> list[Path]:
+def cgroups_of(lab: str) -> list[Path]:
     return [path for top in (CGROUPS, *CGROUPS.iterdir()) for path in top.glob(f"provision/{lab}.*") if path.is_dir()]
 
 

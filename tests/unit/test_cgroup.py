@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from provisioner.machines.lxc import cgroup
-from provisioner.machines.lxc.cgroup import LabCgroup
+from provisioner.machines.namespaces import cgroup
+from provisioner.machines.namespaces.cgroup import LabCgroup
 
 
 @pytest.fixture
@@ -51,3 +52,26 @@ def test_only_the_labs_own_tree_is_removed(hierarchies: list[Path]) -> None:
     (hierarchies[0] / "provision" / "lab.0a1b2c3d" / "host" / "manager1").mkdir(parents=True)
     LabCgroup("lab.0a1b2c3d").remove()
     assert [path.name for path in (hierarchies[0] / "provision").iterdir()] == ["other.99999999"]
+
+
+@pytest.fixture
+def unified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Version 2 only, with this process in a scope of systemd's."""
+    (tmp_path / "user.slice" / "run-1.scope").mkdir(parents=True)
+    monkeypatch.setattr(cgroup, "mounted_hierarchies", lambda: ([], [tmp_path]))
+    monkeypatch.setattr(cgroup, "_own_cgroups", lambda: {"": "/user.slice/run-1.scope"})
+    return tmp_path
+
+
+def test_with_version_2_a_process_is_in_one_place_and_goes_back_to_where_it_was(unified: Path) -> None:
+    lab = LabCgroup("lab.0a1b2c3d")
+    assert lab.own == (unified,)
+    with lab.joined():
+        assert (lab.directory("work") / "cgroup.procs").read_text() == str(os.getpid())
+    assert (unified / "user.slice/run-1.scope/cgroup.procs").read_text() == str(os.getpid())
+
+
+def test_a_process_whose_scope_has_gone_meanwhile_does_not_stay_in_the_lab(unified: Path) -> None:
+    with LabCgroup("lab.0a1b2c3d").joined():
+        (unified / "user.slice/run-1.scope").rmdir()
+    assert (unified / "cgroup.procs").read_text() == str(os.getpid())

@@ -4,7 +4,7 @@ import pytest
 from fake_engine import FakeEngine, machine, node
 
 from provisioner.chaos import healing, rejoining
-from provisioner.errors import LabUnhealthy, ProvisionError
+from provisioner.errors import LabUnhealthy, ProvisionError, UsageError
 from provisioner.lab import describe
 from provisioner.progress import Progress
 
@@ -42,6 +42,11 @@ def test_an_unhealthy_lab_is_refused_with_what_is_wrong(tmp_path):
         with pytest.raises(LabUnhealthy, match="manager2: the machine is stopped") as caught:
             healing.check(describe(managers=2, name="course"), provider)
     assert caught.value.hint == "provision up --name course repairs it"
+
+
+def test_machines_that_are_not_ours_are_never_broken(tmp_path):
+    with pytest.raises(UsageError, match="not ours to switch off"):
+        healing.check(describe(managers=1, provider="inventory"), Machines())
 
 
 def test_a_wait_for_health_ends_with_what_differs(tmp_path):

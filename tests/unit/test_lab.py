@@ -95,3 +95,12 @@ def test_an_unknown_host_is_named_with_those_there_are() -> None:
     with pytest.raises(UsageError, match="no host 'manager9'") as raised:
         lab.describe(managers=1, workers=1).host("manager9")
     assert "manager1, worker1" in raised.value.hint
+
+
+def test_a_slow_machine_has_more_patience_with_every_lab(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = lab.describe().patience
+    monkeypatch.setenv(lab.PATIENCE_VARIABLE, "2.5")
+    assert lab.describe().patience == 2.5 * usual
+    monkeypatch.setenv(lab.PATIENCE_VARIABLE, "much")
+    with pytest.raises(UsageError, match="PROVISION_PATIENCE=much"):
+        _ = lab.describe().patience

@@ -33,6 +33,7 @@ filters = load(TOPOLOGY / "filter_plugins/swarm_filters.py", "swarm_filters")
 swarm_info = load(TOPOLOGY / "library/swarm_info.py", "swarm_info")
 swarm_init = load(TOPOLOGY / "library/swarm_init.py", "swarm_init")
 swarm_join = load(TOPOLOGY / "library/swarm_join.py", "swarm_join")
+swarm_leave = load(TOPOLOGY / "library/swarm_leave.py", "swarm_leave")
 swarm_nodes = load(TOPOLOGY / "library/swarm_nodes.py", "swarm_nodes")
 host_names = load(ROLES / "base/library/host_names.py", "host_names")
 
@@ -410,6 +411,24 @@ def test_join_does_not_repeat_a_wrong_token(run, socket):
         engine.refuse("/swarm/join", "rpc error: code = InvalidArgument desc = A valid join token is necessary", 400)
         result = run(swarm_join, docker_socket=str(socket), **JOIN)
     assert "valid join token" in result["msg"]
+
+
+# -- swarm_leave ------------------------------------------------------------------------------------------------------
+
+
+def test_leave_is_for_members_and_foreseen_by_a_check(run, socket):
+    with Swarm(socket) as engine:
+        assert run(swarm_leave, docker_socket=str(socket), check=True)["changed"]
+        assert not any("leave" in request for request in engine.seen)
+        assert run(swarm_leave, docker_socket=str(socket))["changed"]
+        assert "POST /swarm/leave?force=1" in engine.seen
+        assert not run(swarm_leave, docker_socket=str(socket))["changed"]
+
+
+def test_leave_needs_an_engine_that_answers_unless_it_is_about_to_go(run, socket):
+    absent = str(socket) + ".none"
+    assert "no answer from the Docker Engine" in run(swarm_leave, docker_socket=absent)["msg"]
+    assert not run(swarm_leave, docker_socket=absent, required=False)["changed"]
 
 
 # -- swarm_nodes ------------------------------------------------------------------------------------------------------

@@ -15,27 +15,11 @@ from provisioner import command
 from provisioner.command import CommandFailed
 from provisioner.errors import MachineLacks
 from provisioner.lab import Base
+from provisioner.machines.debian import DOCKER_PACKAGES, EXCLUDED, MIRROR_VARIABLE, PACKAGES
 from provisioner.progress import Progress
 from provisioner.state import disk_error, home, machine_lock
 
-MIRROR_VARIABLE = "PROVISION_DEBIAN_MIRROR"
 BUILD_SECONDS = 1800
-
-# What a host is made of, and what people use on one while they learn: ssh, Ansible's Python, tools to look at networks.
-PACKAGES = (
-    "systemd", "systemd-sysv", "dbus", "openssh-server", "python3", "python3-apt",
-    "ca-certificates", "conntrack", "curl", "iproute2", "iptables", "iputils-ping", "kmod", "less", "nano",
-    "netcat-openbsd", "nftables", "procps", "tcpdump",
-)  # fmt: skip
-
-# What the docker role will install: fetched into the image's apt cache, not installed.
-DOCKER_PACKAGES: dict[Base, tuple[str, ...]] = {
-    "trixie": ("docker.io", "docker-cli"),
-    "bookworm": ("docker.io",),
-}
-
-# Documentation is a quarter of the root's files.
-_EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*")
 
 
 def folder() -> Path:
@@ -53,7 +37,7 @@ def key(base: Base) -> str:
         *PACKAGES,
         "|",
         *DOCKER_PACKAGES[base],
-        *_EXCLUDED,
+        *EXCLUDED,
         setup_script().read_text(),
         os.uname().machine,
     )
@@ -117,7 +101,7 @@ def _mmdebstrap(base: Base, target: Path, packages: Path) -> list[str | Path]:
         "mmdebstrap", "--variant=minbase", "--mode=root", "--format=directory",
         f"--include={','.join(PACKAGES)}",
         '--aptopt=Acquire::Languages "none"',
-        *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED),
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in EXCLUDED),
         # The lists stay, because the packages beside them are the ones they name.
         "--skip=cleanup/apt/lists", "--skip=cleanup/apt/cache", "--skip=download/empty", "--skip=essential/unlink",
         f'--setup-hook={setup} before "$1" "{packages}"',

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner import command
-from provisioner.machines.lxc.cgroup import LabCgroup
-from provisioner.machines.lxc.keeper import Keeper
 from provisioner.machines.lxc.network import BRIDGE
+from provisioner.machines.namespaces.cgroup import LabCgroup
+from provisioner.machines.namespaces.keeper import Keeper
 from provisioner.state import LabFolder, write_atomically
 
 SHUTDOWN_SECONDS = 30

@@ -14,8 +14,8 @@ from provisioner import command
 from provisioner.lab import Base
 from provisioner.machines.lxc import base as base_image
 from provisioner.machines.lxc.container import Container
-from provisioner.machines.lxc.keeper import Keeper
 from provisioner.machines.lxc.storage import mount_root
+from provisioner.machines.namespaces.keeper import Keeper
 from provisioner.progress import Progress
 from provisioner.state import LabFolder, home, machine_lock
 

@@ -16,7 +16,9 @@ _TRIALS = {
     "bridge": "ip link add v type bridge",
     "nf_tables": "nft list ruleset",
     "br_netfilter": "test -e /proc/sys/net/bridge/bridge-nf-call-iptables",
-    "ip_vs": "test -e /proc/net/ip_vs",
+    # Docker has it loaded when it makes the first virtual IP; until then, only whoever tries knows that it can be.
+    # Loaded, it does nothing to the machine, unlike br_netfilter, which changes what the rules of its bridges see.
+    "ip_vs": "modprobe -q ip_vs; test -e /proc/net/ip_vs",
 }
 
 

@@ -1,15 +1,11 @@
 """The lab's own network: a bridge, a resolver that answers at once, and the optional way out.
 
-All of it lies in the lab's network namespace. The way out is slirp4netns, a TCP/IP stack in a process (the one of
-rootless Docker and Podman): the machine's own namespace gets no interface, no rule and no forwarding, so neither a
-FORWARD policy of DROP nor another lab can be in the way, and nothing has to be put back.
+All of it lies in the lab's network namespace.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import select
 import time
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -17,14 +13,11 @@ from pathlib import Path
 from provisioner import command
 from provisioner.errors import ProvisionError
 from provisioner.lab import LabSpec
-from provisioner.machines.lxc.keeper import Keeper
+from provisioner.machines.namespaces import uplink
+from provisioner.machines.namespaces.keeper import Keeper
 from provisioner.state import LabFolder, write_atomically
 
 BRIDGE = "br0"
-UPLINK = "uplink"
-# slirp4netns takes .2 as its gateway and .3 as its name server. 100.64.0.0/10 (RFC 6598) is no lab's range.
-UPLINK_CIDR = "100.64.0.0/24"
-UPLINK_DNS = "100.64.0.3"
 SERVICES = "services"
 READY_SECONDS = 10
 
@@ -34,20 +27,6 @@ ip link show {BRIDGE} >/dev/null 2>&1 || ip link add {BRIDGE} type bridge
 ip address replace "$1" dev {BRIDGE}
 ip link set {BRIDGE} up
 sysctl -qw net.ipv4.icmp_ratelimit=0
-"""
-
-_UPLINK_SCRIPT = f"""
-sysctl -qw net.ipv4.ip_forward=1
-nft -f - <<'END'
-table ip provision
-delete table ip provision
-table ip provision {{
-  chain postrouting {{
-    type nat hook postrouting priority srcnat
-    oifname "{UPLINK}" masquerade
-  }}
-}}
-END
 """
 
 
@@ -61,38 +40,16 @@ class LabNetwork:
         """Bring up what is not up."""
         # Unreachable addresses must be refused at once, also the hundredth in a second: Docker asks for an image
         # before each start of a task, and a dropped answer costs it seconds. Hence no limit on ICMP errors.
-        self.keeper.script(_BRIDGE_SCRIPT, f"{self.spec.gateway}/{self.spec.subnet.prefixlen}")
+        self.keeper.script(_BRIDGE_SCRIPT, f"{self.spec.gateway}/{self.spec.network.prefixlen}")
         running = self._services()
-        way_out = not self.spec.offline and has_way_out()
+        way_out = not self.spec.offline and uplink.is_possible()
         if way_out and "slirp4netns" not in running:
-            self._start_uplink()
+            uplink.start(self.keeper, SERVICES, self.lab.path / "uplink.log")
         if "dnsmasq" not in running:
-            self._start_resolver(UPLINK_DNS if way_out else None)
+            self._start_resolver(uplink.DNS if way_out else None)
 
     def _services(self) -> set[str]:
         return {_comm(pid) for pid in self.keeper.cgroup.processes(SERVICES)}
-
-    def _start_uplink(self) -> None:
-        readable, writable = os.pipe()
-        log_path = self.lab.path / "uplink.log"
-        try:
-            with log_path.open("a") as log:
-                self.keeper.spawn(
-                    SERVICES,
-                    ["slirp4netns", "--configure", "--mtu=65520", "--disable-host-loopback", f"--cidr={UPLINK_CIDR}",
-                     f"--ready-fd={writable}", "--netns-type=path", f"/proc/{self.keeper.pid}/ns/net", UPLINK],
-                    log=log, pass_fds=[writable],
-                )  # fmt: skip
-            os.close(writable)
-            writable = -1
-            ready, _, _ = select.select([readable], [], [], READY_SECONDS)
-            if not ready or os.read(readable, 1) != b"1":
-                raise ProvisionError("the lab's way out did not start", hint="`--offline` leaves it out", log=log_path)
-        finally:
-            os.close(readable)
-            if writable >= 0:
-                os.close(writable)
-        self.keeper.script(_UPLINK_SCRIPT)
 
     def _start_resolver(self, upstream: str | None) -> None:
         names = "".join(f"{host.address} {host.name}\n" for host in self.spec.hosts)
@@ -142,11 +99,6 @@ def overlapping(subnet: IPv4Network) -> list[str]:
         for route in routes
         if route["dst"] != "default" and IPv4Network(route["dst"]).overlaps(subnet)
     ]
-
-
-def has_way_out() -> bool:
-    """Whether this machine has a default route."""
-    return bool(command.run(["ip", "-4", "route", "show", "default"]).stdout.strip())
 
 
 def _comm(pid: int) -> str:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from provisioner.errors import ProvisionError, UsageError
-from provisioner.lab import HostSpec
+from provisioner.lab import DEFAULT_BASE, HostSpec
 from provisioner.machines import Machine, MachineState, ssh
 from provisioner.machines.lxc import base as base_image
 from provisioner.machines.lxc import converged, wait
-from provisioner.machines.lxc.cgroup import LabCgroup
 from provisioner.machines.lxc.container import Container, Plug
-from provisioner.machines.lxc.keeper import Keeper
 from provisioner.machines.lxc.network import LabNetwork, overlapping
 from provisioner.machines.lxc.storage import LabStorage
+from provisioner.machines.namespaces.cgroup import LabCgroup
+from provisioner.machines.namespaces.keeper import Keeper
 from provisioner.progress import Progress
 from provisioner.state import HOME_VARIABLE, LabFolder, Record, write_atomically
 
@@ -29,6 +30,7 @@ class LxcProvider:
     def __init__(self, lab: LabFolder, record: Record) -> None:
         self.lab = lab
         self.spec = record.spec
+        self.base = record.spec.base or DEFAULT_BASE
         self.cgroup = LabCgroup(f"{record.spec.name}.{record.id}")
         self.keeper = Keeper(lab, self.cgroup)
         self.network = LabNetwork(lab, record.spec, self.keeper)
@@ -42,9 +44,9 @@ class LxcProvider:
                 hint=f"name a shorter folder in {HOME_VARIABLE}, or give the lab a shorter name",
             )
         return [
-            f"{self.spec.subnet} overlaps {network}, to which this machine has a route: that is fine, "
+            f"{self.spec.network} overlaps {network}, to which this machine has a route: that is fine, "
             "the lab's addresses are in network namespaces of its own"
-            for network in overlapping(self.spec.subnet)
+            for network in overlapping(self.spec.network)
         ]
 
     @contextlib.contextmanager
@@ -56,16 +58,16 @@ class LxcProvider:
     # -- images ---------------------------------------------------------------------------------------------------
 
     def prepare(self, progress: Progress, *, converged_by: str, converge: Callable[[HostSpec], None] | None) -> bool:
-        base_image.build(self.spec.base, progress, log=self.lab.new_log("base"))
+        base_image.build(self.base, progress, log=self.lab.new_log("base"))
         self._open(progress)
         if converge is None:
             return False
-        image = converged.key(self.spec.base, converged_by)
+        image = converged.key(self.base, converged_by)
         if self._layers_of_existing_hosts() or converged.layer(image).is_dir():
             self._remember_layers(image)
             return True
         builder = HostSpec(
-            name=converged.BUILDER, role="worker", address=self.spec.subnet.network_address + BUILDER_ADDRESS
+            name=converged.BUILDER, role="worker", address=self.spec.network.network_address + BUILDER_ADDRESS
         )
         container = self._container(converged.BUILDER)
 
@@ -77,7 +79,7 @@ class LxcProvider:
                 raise ProvisionError(failures[builder.name], log=container.console)
 
         converged.build(
-            image, self.spec.base, container, self.lab, self.keeper,
+            image, self.base, container, self.lab, self.keeper,
             start=start, converge=lambda: converge(builder), progress=progress,
         )  # fmt: skip
         self.network.unplug(converged.BUILDER)
@@ -87,7 +89,7 @@ class LxcProvider:
     def _remember_layers(self, image: str) -> None:
         """Fix the image of the lab's hosts for their life: a host's root is only right over the layers it began on."""
         if not self._layers_of_existing_hosts():
-            layers = [converged.layer(image), base_image.root(self.spec.base)]
+            layers = [converged.layer(image), base_image.root(self.base)]
             write_atomically(self.lab.path / "layers", "".join(f"{layer}\n" for layer in layers))
 
     def _layers_of_existing_hosts(self) -> list[Path]:
@@ -100,7 +102,7 @@ class LxcProvider:
 
     def create(self, progress: Progress) -> dict[str, str]:
         if not self._layers_of_existing_hosts():
-            layers = [base_image.root(self.spec.base)]
+            layers = [base_image.root(self.base)]
             write_atomically(self.lab.path / "layers", f"{layers[0]}\n")
         return self.start([host.name for host in self.spec.hosts], progress)
 
@@ -142,6 +144,9 @@ class LxcProvider:
             booted = [self._container(host.name) for host in down if host.name not in failures]
             return failures | wait.for_ssh(self.lab, booted, progress)
 
+    def converging(self) -> AbstractContextManager[Mapping[str, object]]:
+        return contextlib.nullcontext({})  # packages are in the base image
+
     def machines(self) -> list[Machine]:
         return [
             Machine(host, self._state(host.name), self._container(host.name).shared / "docker.sock")
@@ -153,6 +158,12 @@ class LxcProvider:
             ssh.hang_up(self.lab, names)
             with ThreadPoolExecutor(8) as pool:
                 list(pool.map(lambda name: self._container(name).shut_down(), names))
+
+    def suspend(self, names: Sequence[str], progress: Progress) -> None:  # noqa: ARG002
+        raise UsageError(
+            "hosts of the lxc provider cannot be suspended",
+            hint=f"they boot in seconds: provision stop --name {self.lab.name}; provision start --name {self.lab.name}",
+        )
 
     def power_off(self, names: Sequence[str]) -> None:
         running = [name for name in names if self._container(name).is_running()]
@@ -187,7 +198,7 @@ class LxcProvider:
 
     def _plug(self, host: HostSpec, docker_data: Path) -> Plug:
         return Plug(
-            address=f"{host.address}/{self.spec.subnet.prefixlen}", gateway=str(self.spec.gateway),
+            address=f"{host.address}/{self.spec.network.prefixlen}", gateway=str(self.spec.gateway),
             rootfs=self.storage.rootfs(host.name), docker_data=docker_data,
         )  # fmt: skip
 
@@ -207,7 +218,7 @@ class LxcProvider:
             *(host for host in hosts if host.name not in {h.name for h in self.spec.hosts}),
         ]
         proxy = f'nsenter --net="{self.keeper.network}" nc %h %p'
-        ssh.write_config(self.lab, everyone, proxy=proxy)
+        ssh.write_config(self.lab, [ssh.Route(host, str(host.address)) for host in everyone], proxy=proxy)
 
     def _write_identity(self, host: HostSpec, public_key: str) -> None:
         root = self.keeper.path(self.storage.rootfs(host.name))

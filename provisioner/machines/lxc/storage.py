@@ -18,7 +18,7 @@ from pathlib import Path
 
 from provisioner import command
 from provisioner.machines.lxc import kernel
-from provisioner.machines.lxc.keeper import Keeper
+from provisioner.machines.namespaces.keeper import Keeper
 from provisioner.state import LabFolder, disk_error
 
 SIZE_GIB = 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from testinfra.host import Host
 
 from provisioner.lab import HostSpec, LabSpec
@@ -58,6 +59,8 @@ def test_resolution(host: Host, host_name: str, spec: LabSpec) -> None:
 def test_release(host: Host, host_name: str, spec: LabSpec) -> None:
     """{host_name} runs the Debian release that the lab was made from."""
     codename = host.system_info.codename
+    if spec.base is None:
+        pytest.skip("the lab asks for no release")
     assert codename == spec.base, f"{host_name} runs {codename or 'an unknown release'}, the lab is of {spec.base}"
 
 

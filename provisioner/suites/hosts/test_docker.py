@@ -12,6 +12,7 @@ from provisioner.suites.docker_cli import info
 
 # API 1.44 is what Go clients asked for at least from 2024 to 2026; Debian 12's engine has 1.41, and its own client.
 MINIMUM_API = {"trixie": (1, 44), "bookworm": (1, 41)}
+OLDEST_API = (1, 41)
 
 
 def test_running(host: Host, host_name: str) -> None:
@@ -34,7 +35,7 @@ def test_answers(host: Host, host_name: str) -> None:
 def test_api(host: Host, host_name: str, spec: LabSpec) -> None:
     """Docker on {host_name} speaks an API that today's clients accept."""
     version = output(host, "docker version --format '{{.Server.APIVersion}}'")
-    least = MINIMUM_API[spec.base]
+    least = MINIMUM_API.get(spec.base or "", OLDEST_API)
     assert tuple(int(part) for part in version.split(".")) >= least, (
         f"the engine on {host_name} speaks API {version}, {'.'.join(map(str, least))} is needed"
     )

@@ -13,6 +13,7 @@ from provisioner.lab import LabSpec
 from provisioner.suites import docker_cli
 from provisioner.suites.connection import everywhere, name_of, output
 from provisioner.suites.overlay.observing import SERVE, SETTLE_SECONDS, Container, Sights, observe
+from provisioner.suites.waiting import patient
 from provisioner.suites.workspace import LABEL, SERVICE_LABELS, Workspace
 
 _CREATE = f"docker network create --driver overlay --attachable --label {LABEL} %s"
@@ -97,12 +98,12 @@ def sights(containers: Containers, hosts: Mapping[str, Host]) -> Sights:
 @pytest.fixture(scope="package")
 def other_sights(containers: Containers, hosts: Mapping[str, Host], sights: Sights) -> Sights:
     """The same in the other network."""
-    patience = SETTLE_SECONDS if sights.all_well() else 0  # what has just lasted too long needs no second wait
-    return _settled(hosts, containers.other, seconds=patience)
+    seconds = SETTLE_SECONDS if sights.all_well() else 0  # what has just lasted too long needs no second wait
+    return _settled(hosts, containers.other, seconds=seconds)
 
 
 def _settled(hosts: Mapping[str, Host], containers: Mapping[str, Container], *, seconds: float) -> Sights:
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patient(seconds)
     while True:
         seen = observe(hosts, containers, containers)
         if seen.all_well() or time.monotonic() >= end:

@@ -12,7 +12,7 @@ from provisioner.lab import LabSpec
 from provisioner.suites import docker_cli
 from provisioner.suites.connection import everywhere, name_of, output
 from provisioner.suites.overlay.conftest import Containers
-from provisioner.suites.waiting import wait_until
+from provisioner.suites.waiting import patient, wait_until
 
 Answers = dict[str, list[str]]
 """By the host that asks."""
@@ -58,7 +58,7 @@ def who_answers(hosts: Mapping[str, Host], containers: Containers, script: str, 
 
 def settled(observe: Callable[[], Answers], holds: Callable[[list[str]], bool]) -> Answers:
     """The answers once they hold on every host, or the last ones: each host has a check of its own for them."""
-    end = time.monotonic() + SETTLE_SECONDS
+    end = time.monotonic() + patient(SETTLE_SECONDS)
     while True:
         answers = observe()
         if all(map(holds, answers.values())) or time.monotonic() >= end:

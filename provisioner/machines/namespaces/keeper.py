@@ -16,7 +16,7 @@ from typing import IO
 
 from provisioner import command
 from provisioner.errors import LabUnhealthy, ProvisionError
-from provisioner.machines.lxc.cgroup import LabCgroup
+from provisioner.machines.namespaces.cgroup import LabCgroup
 from provisioner.state import LabFolder
 
 PART = "keeper"

@@ -92,8 +92,11 @@ class LabCgroup:
             was = (before or {}).get(controller, "/").lstrip("/")
             if was.startswith(f"{self.path}/"):
                 was = ""
-            with contextlib.suppress(OSError):
-                (hierarchy / was / "cgroup.procs").write_text(str(os.getpid()))
+            # systemd removes a scope (of `systemd-run`, of a desktop's application) when its last process goes.
+            for place in dict.fromkeys((was, "")):
+                with contextlib.suppress(OSError):
+                    (hierarchy / place / "cgroup.procs").write_text(str(os.getpid()))
+                    break
 
     def kill(self, part: str = "", *, seconds: float = KILL_SECONDS) -> None:
         """End every process in a part of the lab's tree but this one, and wait until they are gone.

@@ -1,0 +1,1 @@
+"""libvirt: run by ourselves in a lab's namespaces, or the machine's own."""
