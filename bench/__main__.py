@@ -10,70 +10,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
+from bench.measuring import Row, Runner, show, workplace
 from provisioner import state
-from provisioner.machines.lxc.cgroup import LabCgroup
+from provisioner.machines.namespaces.cgroup import LabCgroup
 
-PROVISION = Path(sys.executable).with_name("provision")
 UP = ("up", "--managers", "3", "--offline", "--no-verify", "--quiet")
+PARTS = ("bring_up", "daily", "size", "side_by_side")
 
 
-@dataclass
-class Row:
-    what: str
-    goal: str
-    values: list[float] = field(default_factory=list)
-    unit: str = "s"
-
-    def words(self) -> tuple[str, str, str, str, str]:
-        if not self.values:
-            return self.what, "-", "-", "0", self.goal
-        median, worst = statistics.median(self.values), max(self.values)
-        return self.what, f"{median:.1f} {self.unit}", f"{worst:.1f} {self.unit}", str(len(self.values)), self.goal
-
-
-class Bench:
-    def __init__(self, home: Path, runs: int) -> None:
-        self.home = home
-        self.runs = runs
-        self.caches = state.home() / "cache"
-
-    def provision(self, *words: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, state.HOME_VARIABLE: str(home or self.home)}
-        done = subprocess.run([PROVISION, *words], capture_output=True, text=True, env=environment, check=False)
-        if done.returncode != 0:
-            sys.exit(f"provision {' '.join(words)}: exit {done.returncode}\n{done.stderr}")
-        return done
-
-    def seconds(self, *words: str, home: Path | None = None) -> float:
-        started = time.monotonic()
-        self.provision(*words, home=home)
-        return time.monotonic() - started
-
-    @contextmanager
-    def fresh_home(self, *kept: str) -> Iterator[Path]:
-        """A home whose caches are empty but for these."""
-        with tempfile.TemporaryDirectory(dir=self.home) as folder:
-            home = Path(folder)
-            (home / "cache").mkdir()
-            for kind in kept:
-                (home / "cache" / kind).symlink_to(self.caches / kind)
-            yield home
-            self.provision("down", "--all", home=home)
-
+class Bench(Runner):
     def bring_up(self) -> list[Row]:
         cases = [
             Row("up --managers 3, from nothing", "≤ 120 s"),
@@ -159,21 +108,16 @@ def available() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--only", choices=["bring_up", "daily", "size", "side_by_side"])
+    parser.add_argument("--only", choices=PARTS)
     asked = parser.parse_args()
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    # On the file system of the caches, which an image in the making is renamed into.
-    (state.home() / "bench").mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=state.home() / "bench") as folder:
-        bench = Bench(Path(folder), asked.runs)
+    with workplace() as folder:
+        bench = Bench(folder, asked.runs)
         bench.provision("images", "build", "-q", home=state.home())
         warm_up(bench)
-        table = Table("measured", "median", "worst", "n", "goal", box=None, header_style="bold")
-        for part in [asked.only] if asked.only else ["bring_up", "daily", "size", "side_by_side"]:
-            for row in getattr(bench, part)():
-                table.add_row(*row.words())
-    (state.home() / "bench").rmdir()
-    console.print(table)
+        rows: list[Row] = []
+        for part in [asked.only] if asked.only else PARTS:
+            rows += getattr(bench, part)()
+    show(rows)
 
 
 def warm_up(bench: Bench) -> None:
