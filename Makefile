@@ -9,7 +9,7 @@ PACKAGES := lxc mmdebstrap btrfs-progs dnsmasq-base slirp4netns nftables iproute
 VAGRANT_PACKAGES := vagrant vagrant-libvirt libvirt-daemon libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils \
 	ipxe-qemu busybox-static e2fsprogs zstd
 
-.PHONY: help setup setup-vagrant up test unit lab test-interruptions test-vagrant test-cgroup2 check format bench bench-vagrant clean
+.PHONY: help setup setup-vagrant up test unit lab test-interruptions test-vagrant test-boxes test-cgroup2 check format bench bench-vagrant clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 28
@@ -39,6 +39,9 @@ test-interruptions: setup ## Kill `up` after each step and at random moments in 
 
 test-vagrant: setup-vagrant ## Three real virtual machines, emulated where KVM does not work: a quarter of an hour
 	$(BIN)/pytest tests/lab/test_vagrant.py -m slow
+
+test-boxes: setup-vagrant ## Boxes of all formats: the same input gives the same digests, and they boot
+	$(BIN)/pytest tests/lab/test_boxes.py -m slow
 
 test-cgroup2: setup-vagrant ## The lxc provider inside a virtual machine that has cgroup v2 only
 	$(BIN)/pytest tests/lab/test_cgroup2.py -m slow

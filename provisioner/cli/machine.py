@@ -14,6 +14,7 @@ from provisioner.cli.opening import working_on
 from provisioner.cli.options import DEFAULT, Json, LabName, Quiet, example
 from provisioner.cli.showing import results
 from provisioner.errors import MachineLacks
+from provisioner.machines import select
 from provisioner.progress import Progress
 
 images_app = typer.Typer(help="Container images that need no registry: built from Debian packages, kept, loaded.")
@@ -100,13 +101,18 @@ def diagnose(as_json: Json = False) -> None:
     else:
         for finding in findings:
             _print_finding(finding)
-    if any(finding.verdict == "missing" for finding in findings):
-        raise MachineLacks("no lab can be made on this machine as it is", hint="see the lines marked missing")
+    provider, _ = select.default()
+    if any(finding.verdict == "missing" and finding.provider == provider for finding in findings):
+        raise MachineLacks(
+            f"no lab can be made with {provider}, your default provider, as this machine is",
+            hint="see the lines marked with a cross",
+        )
 
 
 def _print_finding(finding: doctor.Finding) -> None:
     mark, style = MARKS[finding.verdict]
-    results.print(Text.assemble((mark, style), f" {finding.provider}: {finding.subject:<31} ", (finding.seen, style)))
+    label = f"{finding.provider}: {finding.subject}"
+    results.print(Text.assemble((mark, style), f" {label:<36} ", (finding.seen, style)))
     if finding.verdict != "ok":
         results.print(f"    therefore: {finding.consequence}", soft_wrap=True)
         results.print(f"    mended by: {finding.cure or 'nothing that this machine has'}", soft_wrap=True)

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from provisioner.doctor.finding import Finding, disk, memory, programs
@@ -23,6 +24,7 @@ def examine() -> Iterator[Finding]:
     yield programs(PROVIDER, {"ssh": "openssh-client", "ssh-keyscan": "openssh-client"}, "no machine can be reached")
     yield _vagrant()
     yield from _hypervisors()
+    yield from _box_tools()
     yield memory(PROVIDER, needed=3 * DEFAULT_MEMORY, per_host=DEFAULT_MEMORY)
     yield disk(PROVIDER, needed=DISK_NEEDED_GIB)
 
@@ -72,6 +74,16 @@ def _hypervisors() -> Iterator[Finding]:
             else "install VirtualBox from virtualbox.org"
         )
         yield Finding(PROVIDER, "hypervisor", "missing", "no VirtualBox, no libvirt", "no virtual machine runs", cure)
+
+
+def _box_tools() -> Iterator[Finding]:
+    if not sys.platform.startswith("linux"):
+        return
+    tools = {"mmdebstrap": "mmdebstrap", "qemu-img": "qemu-utils"}
+    if os.geteuid() != 0:
+        tools["newuidmap"] = "uidmap"
+    found = programs(PROVIDER, tools, "no box of our own can be built; --box names another")
+    yield replace(found, subject="box tools", verdict="advice" if found.verdict == "missing" else "ok")
 
 
 def _kvm() -> Finding:
