@@ -2,58 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
+from collections.abc import Sequence
 
 from provisioner import command
-from provisioner.machines.vagrant.box import Box
-from provisioner.machines.vagrant.client import Access, VagrantState
-from provisioner.machines.vagrant.description import Libvirt
-from provisioner.state import LabFolder, Record
+from provisioner.machines.vagrant.shared import SharedHypervisor
 
 
-class VagrantLxc:
-    vagrant_home: Path | None = None
-
-    def __init__(self, lab: LabFolder, record: Record) -> None:
-        self.lab = lab
-        self.prefix = f"{record.spec.name}-{record.id}-"
-
-    def inside(self, argv: Sequence[str | Path]) -> list[str]:
-        return [str(word) for word in argv]
-
+class VagrantLxc(SharedHypervisor):
     def preflight(self) -> list[str]:
         return ["`--provider lxc` makes the same containers in a tenth of the time, in a network of their own"]
-
-    def working(self) -> AbstractContextManager[None]:
-        return contextlib.nullcontext()
-
-    def start(self, ours: Box | None) -> Libvirt:  # noqa: ARG002
-        return Libvirt()
-
-    def states(self) -> Mapping[str, VagrantState] | None:
-        return None
 
     def power_off(self, names: Sequence[str]) -> None:
         for name in names:
             command.run(["lxc-stop", "--kill", "--name", f"{self.prefix}{name}"])
-
-    def forget(self, name: str) -> None:
-        pass
-
-    def access(self, names: Sequence[str]) -> Mapping[str, Access] | None:  # noqa: ARG002
-        return None
-
-    def proxy(self) -> str:
-        return ""
-
-    def wrap(self, argv: Sequence[str]) -> list[str]:
-        return list(argv)
-
-    def activity(self) -> object:
-        return None
-
-    def console(self, name: str) -> str:  # noqa: ARG002
-        return ""

@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
 
 from provisioner.lab import VagrantSpec
 from provisioner.machines.vagrant import emulation
 from provisioner.machines.vagrant.box import Box
-from provisioner.machines.vagrant.client import Access, VagrantState
-from provisioner.machines.vagrant.description import Libvirt
+from provisioner.machines.vagrant.client import VagrantState
+from provisioner.machines.vagrant.description import FOLDER, Libvirt
 from provisioner.machines.vagrant.libvirt.virsh import Virsh
+from provisioner.machines.vagrant.shared import SharedHypervisor
 from provisioner.state import LabFolder, Record
 
 POOL = "default"
 
 
-class SharedLibvirt:
-    vagrant_home: Path | None = None
-
+class SharedLibvirt(SharedHypervisor):
     def __init__(self, lab: LabFolder, record: Record) -> None:
-        self.lab = lab
+        super().__init__(lab, record)
         self.settings = record.spec.vagrant or VagrantSpec(hypervisor="libvirt")
-        self.prefix = f"{record.spec.name}-{record.id}-"
         self.virsh = Virsh()
-
-    def inside(self, argv: Sequence[str | Path]) -> list[str]:
-        return [str(word) for word in argv]
-
-    def preflight(self) -> list[str]:
-        return []
-
-    def working(self) -> AbstractContextManager[None]:
-        return contextlib.nullcontext()
 
     def start(self, ours: Box | None) -> Libvirt:  # noqa: ARG002
         if not self.settings.emulated:
             return Libvirt()
-        wrapper = emulation.write_wrapper(self.lab.path / "vagrant" / "emulator")
+        wrapper = emulation.write_wrapper(self.lab.path / FOLDER / "emulator")
         return Libvirt(driver="qemu", emulator=str(wrapper))
 
     def states(self) -> Mapping[str, VagrantState] | None:
+        """From libvirt: Vagrant takes a saved machine for a halted one."""
         return {
             name.removeprefix(self.prefix): state
             for name, state in self.virsh.domains().items()
@@ -54,18 +41,3 @@ class SharedLibvirt:
 
     def forget(self, name: str) -> None:
         self.virsh.remove_domain(f"{self.prefix}{name}", POOL)
-
-    def access(self, names: Sequence[str]) -> Mapping[str, Access] | None:  # noqa: ARG002
-        return None
-
-    def proxy(self) -> str:
-        return ""
-
-    def wrap(self, argv: Sequence[str]) -> list[str]:
-        return list(argv)
-
-    def activity(self) -> object:
-        return None
-
-    def console(self, name: str) -> str:  # noqa: ARG002
-        return ""  # virsh console shows it
