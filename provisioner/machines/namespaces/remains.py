@@ -7,9 +7,11 @@ anything else. With the last process the namespaces go, and with them every link
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 from provisioner.errors import ProvisionError
+from provisioner.machines import ssh
 from provisioner.machines.namespaces.cgroup import LabCgroup, mounted_hierarchies
 from provisioner.state import LabFolder
 
@@ -21,6 +23,7 @@ def remove(lab: LabFolder) -> None:
 
     :raises ProvisionError: something is left that cannot be removed.
     """
+    _hang_up(lab)
     identity = lab.identity.read_text().strip() if lab.identity.exists() else ""
     if _ID.fullmatch(identity):
         cgroup = LabCgroup(f"{lab.name}.{identity}")
@@ -29,6 +32,14 @@ def remove(lab: LabFolder) -> None:
         cgroup.remove()
         if left := _cgroups_left(cgroup.path):
             raise ProvisionError(f"cgroups of lab {lab.name!r} are left: {', '.join(left)}", hint="repeat the command")
+
+
+def _hang_up(lab: LabFolder) -> None:
+    """End the connections that `provision ssh` left open for the next one: they are in the cgroup of whoever ran it,
+    and the program that each goes through holds the lab's network namespace for up to 60 s more."""
+    control = ssh.control_folder(lab)
+    with contextlib.suppress(ProvisionError):
+        ssh.hang_up(lab, [socket.name for socket in control.iterdir()] if control.is_dir() else [])
 
 
 def _cgroups_left(path: str) -> list[str]:
