@@ -18,6 +18,8 @@ from provisioner.state import LabFolder
 
 ANSWER_SECONDS = 30
 STALLED_SECONDS = 60
+# A machine made anew has another MAC address: what was known of the old one is believed for some seconds (arp(7)).
+NEIGHBOUR_SECONDS = 30
 _KEY_TYPE = "ssh-ed25519"
 
 # The first connection is with the key that Vagrant has, to put the lab's own there. Our own box holds Vagrant's
@@ -48,7 +50,7 @@ def establish(
     known = {name: key for name, key in _known(lab).items() if name not in new}
     asked = [host for host in hosts if host.name in booting or host.name not in known]
     with ThreadPoolExecutor(8) as pool:
-        patience = [STALLED_SECONDS if host.name in booting else 0 for host in asked]
+        patience = [STALLED_SECONDS if host.name in booting else NEIGHBOUR_SECONDS for host in asked]
         keys = pool.map(lambda host, seconds: _host_key(found[host.name], hypervisor, seconds), asked, patience)
         for host, key in zip(asked, keys, strict=True):
             if key:

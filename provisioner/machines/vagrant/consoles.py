@@ -7,7 +7,8 @@ from pathlib import Path
 
 LINES = 12
 _READ_BYTES = 16384
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc?|[\r\x00]")
+# Control sequences, operating system commands, and what is left of them (ECMA-48, 5.4 and 8.3.89).
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.?|[\r\x00\x07]")
 
 
 def tail(log: Path) -> str:
