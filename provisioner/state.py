@@ -137,10 +137,6 @@ def load(lab: LabFolder) -> Record:
     """
     try:
         text = lab.record.read_text()
-    except PermissionError as error:
-        raise MachineLacks(
-            f"lab {lab.name!r} is another user's: {lab.record}", hint="root's labs: sudo provision …"
-        ) from error
     except FileNotFoundError as error:
         if lab.logs.exists():  # logs are written after the record
             raise damaged(lab, "it is missing") from error

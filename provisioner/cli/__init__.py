@@ -13,7 +13,8 @@ from rich.markup import escape
 
 from provisioner import __version__
 from provisioner.cli import boxes, checking, cluster, interruption, machine, reaching, showing
-from provisioner.errors import INTERRUPTED, ProvisionError
+from provisioner.errors import INTERRUPTED, MachineLacks, ProvisionError
+from provisioner.state import HOME_VARIABLE
 
 app = typer.Typer(
     name="provision",
@@ -54,6 +55,13 @@ def main() -> None:
     except ProvisionError as error:
         _explain(error, errors)
         code = error.exit_code
+    except PermissionError as error:
+        refused = MachineLacks(
+            f"you have no right to {error.filename}",
+            hint=f"if it is root's: sudo provision …; or name a folder of your own in {HOME_VARIABLE}",
+        )
+        _explain(refused, errors)
+        code = refused.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:  # the reader of our output has gone: `provision status | head -1`

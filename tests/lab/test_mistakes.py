@@ -42,13 +42,27 @@ def _explains(done: Done, code: int, *words: str) -> None:
     assert done.stderr.count("error:") == 1, done.stderr
 
 
-def test_not_root(home: Path) -> None:
-    # As nobody the checkout may not even be readable: only the effective user is changed, after everything is loaded.
-    program = "import os; from provisioner.cli import main; os.seteuid(65534); main()"
-    done = subprocess.run(
-        [PROVISION.with_name("python"), "-c", program, "up"], capture_output=True, text=True, cwd="/", check=False
+# As nobody the checkout may not even be readable: only the effective user is changed, after everything is loaded.
+AS_NOBODY = "import os; from provisioner.cli import main; os.seteuid(65534); main()"
+
+
+def _as_nobody(home: Path, *words: str) -> Done:
+    return subprocess.run(
+        [PROVISION.with_name("python"), "-c", AS_NOBODY, *words], capture_output=True, text=True, cwd="/", check=False,
+        env={**os.environ, state.HOME_VARIABLE: str(home)},
+    )  # fmt: skip
+
+
+def test_not_root(tmp_path: Path, short_folder: Path) -> None:
+    os.chown(short_folder, 65534, 65534)
+    _explains(
+        _as_nobody(short_folder, "up", "--provider", "lxc"), 7, "take root", "next:", "sudo", "--provider vagrant"
     )
-    _explains(done, 7, "takes root", "next:", "sudo")
+
+
+@pytest.mark.parametrize("verb", ["up", "list", "status", "down"])
+def test_a_folder_that_is_roots(home: Path, verb: str) -> None:
+    _explains(_as_nobody(home, verb), 7, str(home), "next:", "sudo", state.HOME_VARIABLE)
 
 
 def test_a_missing_program(provision: Callable[..., Done], tmp_path: Path) -> None:
