@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,19 +10,9 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from fake_engine import FakeEngine
+from role_modules import ROLES, load
 
-ROLES = Path(__file__).parents[2] / "playbooks" / "roles"
 TOPOLOGY = ROLES / "topology"
-
-
-def load(path: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where the role's modules look for what they share
-    spec.loader.exec_module(module)
-    return module
 
 
 engine_api = load(TOPOLOGY / "module_utils/swarm_engine.py", "ansible.module_utils.swarm_engine")
