@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
 
 from provisioner import command, state
-from provisioner.lab import Base
+from provisioner.lab import BASES
 from provisioner.machines.vagrant import box
 
 BASE = "base"
@@ -17,7 +16,6 @@ BOXES = "boxes"
 CONTAINERS = "containers"
 CONVERGED = "converged"
 PACKAGES = "packages"
-_BASES: tuple[Base, ...] = get_args(Base)
 
 
 @dataclass(frozen=True)
@@ -80,8 +78,8 @@ def _is_current(entry: Entry) -> bool:
         from provisioner.machines.lxc import base, converged  # noqa: PLC0415 (Linux only)
 
         if entry.kind == BASE:
-            return entry.name in {base.key(of) for of in _BASES}
-        return entry.name in {converged.key(of, playbooks.digest()) for of in _BASES}
+            return entry.name in {base.key(of) for of in BASES}
+        return entry.name in {converged.key(of, playbooks.digest()) for of in BASES}
     return True
 
 

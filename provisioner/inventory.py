@@ -41,8 +41,8 @@ VARIABLES: Mapping[str, Mapping[str, object]] = {
     },
 }
 
-# On virtual machines made from our own boxes, which hold Docker's packages and the apt lists that name them.
-OWN_BOX: Mapping[str, object] = {
+# On virtual machines whose box holds all packages: it has no package lists, and the machines may have no network.
+ALL_PACKAGES_INSIDE: Mapping[str, object] = {
     "docker_apt_cache_valid_time": _NEVER_REFRESHED,
     "base_apt_cache_valid_time": _NEVER_REFRESHED,
 }
@@ -60,7 +60,7 @@ def build(spec: LabSpec, lab: LabFolder) -> dict[str, object]:
                 "ansible_ssh_args": f"-F {shlex.quote(str(lab.ssh_config))}",
                 "ansible_ssh_pipelining": True,
                 **VARIABLES.get(spec.provider, {}),
-                **(OWN_BOX if spec.vagrant is not None and not spec.vagrant.box else {}),
+                **(ALL_PACKAGES_INSIDE if spec.vagrant is not None and spec.vagrant.packages else {}),
             },
             "children": {
                 "managers": {"hosts": {host.name: hosts[host.name] for host in spec.managers}},

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,6 +17,8 @@ Role = Literal["manager", "worker"]
 Availability = Literal["active", "pause", "drain"]
 Base = Literal["trixie", "bookworm"]
 Hypervisor = Literal["virtualbox", "libvirt", "lxc"]
+BASES: tuple[Base, ...] = get_args(Base)
+HYPERVISORS: tuple[Hypervisor, ...] = get_args(Hypervisor)
 
 DEFAULT_NAME = "lab"
 DEFAULT_BASE: Base = "trixie"
@@ -58,6 +60,8 @@ class VagrantSpec(BaseModel):
     """Vagrant's own word for it is provider."""
     box: str = ""
     """A box by name, path or URL; our own where empty."""
+    packages: bool = False
+    """Whether the box holds all packages that the roles install, Docker's included."""
     memory: int = DEFAULT_MEMORY
     """MB."""
     cpus: int = 1
@@ -104,6 +108,16 @@ class LabSpec(BaseModel):
     @property
     def gateway(self) -> IPv4Address:
         return self.network.network_address + 1
+
+    @property
+    def virtual(self) -> VagrantSpec:
+        """What the lab's virtual machines are made of.
+
+        :raises UsageError: it has none.
+        """
+        if self.vagrant is None:
+            raise UsageError(f"lab {self.name!r} has no virtual machines")
+        return self.vagrant
 
     @property
     def made_by(self) -> str:

@@ -37,6 +37,11 @@ class Record(BaseModel):
     created: datetime
     spec: LabSpec
 
+    @property
+    def mark(self) -> str:
+        """The lab's name and id: what its cgroup is called, and what handed-over machines bear."""
+        return f"{self.spec.name}.{self.id}"
+
 
 class LabFolder:
     """The files of one lab. Properties are paths, whether or not the file is there."""

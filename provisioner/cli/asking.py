@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from provisioner import doctor, lab, state
+from provisioner.cli.options import require_known
 from provisioner.errors import LabNotFound, UsageError
-from provisioner.lab import Base, Hypervisor, LabSpec
+from provisioner.lab import BASES, HYPERVISORS, LabSpec
 from provisioner.machines import select
 from provisioner.state import LabFolder, Record
 
@@ -20,26 +22,35 @@ _ONLY = {
 _NOT_WITH_INVENTORY = ("managers", "workers", "subnet", "base", "offline")
 
 
-def record_of(folder: LabFolder, asked: Mapping[str, Any]) -> tuple[Record, str]:
-    """The lab's record, and why its provider is the one it is (empty where the user has named it).
+@dataclass(frozen=True)
+class Asked:
+    record: Record
+    why: str
+    """Why its provider is the one it is; empty where the user has named it."""
+    notes: Sequence[str]
+    """What the user should know about the lab on this machine."""
+
+
+def record_of(folder: LabFolder, asked: Mapping[str, Any]) -> Asked:
+    """The record of the lab that was asked for: the one that is there, or a new one.
 
     :param asked: the options that were given, by their names.
     :raises UsageError: what was asked for cannot be, or the lab is there already and is something else.
     :raises MachineLacks: this machine lacks what a new lab needs.
     """
-    _one_of("provider", asked.get("provider"), select.PROVIDERS)
-    _one_of("engine", asked.get("engine"), ENGINES)
-    _one_of("base", asked.get("base"), get_args(Base))
-    _one_of("hypervisor", asked.get("hypervisor"), get_args(Hypervisor))
+    require_known("provider", asked.get("provider"), select.PROVIDERS)
+    require_known("engine", asked.get("engine"), ENGINES)
+    require_known("base", asked.get("base"), BASES)
+    require_known("hypervisor", asked.get("hypervisor"), HYPERVISORS)
     try:
         record = state.load(folder)
     except LabNotFound:
         return _new(folder, asked)
     _require_same(folder, record.spec, asked)
-    return record, ""
+    return Asked(record, "", select.provider(folder, record).preflight())
 
 
-def _new(folder: LabFolder, asked: Mapping[str, Any]) -> tuple[Record, str]:
+def _new(folder: LabFolder, asked: Mapping[str, Any]) -> Asked:
     name, why = asked.get("provider"), ""
     if name is None:
         name, why = select.default()
@@ -50,10 +61,11 @@ def _new(folder: LabFolder, asked: Mapping[str, Any]) -> tuple[Record, str]:
                 hint=f"add --provider {provider}, or leave it out",
             )
     spec, reason, keep = _spec(folder, name, asked)
+    provided = select.provider(folder, state.draft(spec))
     doctor.require(spec)
-    select.provider(folder, state.draft(spec)).preflight()
+    notes = provided.preflight()
     keep()
-    return state.create(folder, spec), reason or why
+    return Asked(state.create(folder, spec), reason or why, notes)
 
 
 def _spec(folder: LabFolder, provider: str, asked: Mapping[str, Any]) -> tuple[LabSpec, str, Callable[[], None]]:
@@ -76,17 +88,11 @@ def _spec(folder: LabFolder, provider: str, asked: Mapping[str, Any]) -> tuple[L
 
         options = {key: asked[key] for key in _ONLY["vagrant"] if key in asked}
         return *choice.describe(folder, options, plain), _nothing
-    select.require_root("namespaces and mounts of the lab's own")
     return lab.describe(name=folder.name, provider=provider, **plain), "", _nothing
 
 
 def _nothing() -> None:
     pass
-
-
-def _one_of(what: str, value: object, known: tuple[str, ...]) -> None:
-    if value is not None and value not in known:
-        raise UsageError(f"there is no {what} {str(value)!r}", hint=f"there is: {', '.join(known)}")
 
 
 def _require_same(folder: LabFolder, was: LabSpec, asked: Mapping[str, Any]) -> None:

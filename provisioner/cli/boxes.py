@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
-from rich.table import Table
 
-from provisioner.cli.options import Json, Quiet, example
-from provisioner.cli.showing import results
-from provisioner.errors import UsageError
-from provisioner.lab import DEFAULT_BASE, Base
+from provisioner.cli.options import Json, Quiet, example, require_known
+from provisioner.cli.showing import columns, results
+from provisioner.lab import BASES, DEFAULT_BASE, Base
 from provisioner.machines.vagrant import box
 from provisioner.machines.vagrant.box import FORMATS, Box, Format
 from provisioner.progress import Progress
-
-_BASES: tuple[Base, ...] = ("trixie", "bookworm")
 
 boxes_app = typer.Typer(help="Vagrant boxes that need no registry: built from Debian packages, kept, used.")
 
@@ -45,8 +41,12 @@ def build(
 
     It takes about a minute per box; less where packages are in the cache. Equal packages give equal files.
     """
-    wanted = [_format(each) for each in dict.fromkeys(formats or ["libvirt"])]
-    built = box.build(_base(base), wanted, docker, progress=Progress(quiet=quiet))
+    wanted = list(dict.fromkeys(formats or ["libvirt"]))
+    require_known("base", base, BASES)
+    for word in wanted:
+        require_known("format", word, FORMATS)
+    progress = Progress(quiet=quiet)
+    built = box.build(cast("Base", base), cast("list[Format]", wanted), docker, progress=progress)
     if as_json:
         results.print_json(json.dumps([_data(each) for each in built]))
         return
@@ -65,9 +65,7 @@ def list_boxes(as_json: Json = False) -> None:
     if not built:
         typer.echo("no box is built; the first one: provision box build")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
-    for column in ("BOX", "FORMAT", "VERSION", "DOCKER", "SIZE", "SHA256", ""):
-        table.add_column(column, overflow="fold")
+    table = columns("BOX", "FORMAT", "VERSION", "DOCKER", "SIZE", "SHA256", "")
     for each in built:
         docker = next((package for package in each.packages if package.startswith("docker.io=")), "no")
         table.add_row(
@@ -92,15 +90,3 @@ def _data(built: Box) -> dict[str, object]:
         "size": built.size,
         "packages": list(built.packages),
     }
-
-
-def _base(word: str) -> Base:
-    if word in _BASES:
-        return word
-    raise UsageError(f"there is no base {word!r}", hint="provision box build --base trixie, or bookworm")
-
-
-def _format(word: str) -> Format:
-    if word in FORMATS:
-        return word
-    raise UsageError(f"there is no box format {word!r}", hint=f"formats are {', '.join(FORMATS)}")

@@ -99,13 +99,14 @@ def up(
     }  # fmt: skip
     asked = {key: value for key, value in asked.items() if value is not None}
     with state.locked(folder, "up"):
-        record, why = asking.record_of(folder, asked)
+        found = asking.record_of(folder, asked)
+        record = found.record
         if not quiet:
-            progress.note(f"provider {record.spec.made_by}: {why}" if why else f"provider {record.spec.made_by}")
+            progress.note(f"provider {record.spec.made_by}{found.why and f': {found.why}'}")
         for warning in lab.warnings(record.spec):
             progress.warn(warning)
         opened = OpenLab(folder, record, select.provider(folder, record))
-        for note in opened.provider.preflight():
+        for note in found.notes:
             progress.note(note)
         with opened.provider.working():
             outcome = bringup.up(folder, record, progress, verify=verify, cached=cache)

@@ -6,13 +6,12 @@ import json
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from provisioner import cache, doctor, images
 from provisioner.cli.opening import working_on
 from provisioner.cli.options import DEFAULT, Json, LabName, Quiet, example
-from provisioner.cli.showing import results
+from provisioner.cli.showing import columns, results
 from provisioner.errors import MachineLacks
 from provisioner.machines import select
 from provisioner.progress import Progress
@@ -40,7 +39,7 @@ def list_images(as_json: Json = False) -> None:
         rows = [{"name": i.name, "tags": list(i.tags), "packages": list(i.packages), "size": i.size} for i in listed]
         results.print_json(json.dumps(rows))
         return
-    table = _table("IMAGE", "SIZE", "FROM DEBIAN'S PACKAGES")
+    table = columns("IMAGE", "SIZE", "FROM DEBIAN'S PACKAGES")
     for image in listed:
         table.add_row(
             ", ".join(image.tags), _size(image.size) if image.size else "not built", ", ".join(image.packages)
@@ -74,7 +73,7 @@ def list_cache(as_json: Json = False) -> None:
         ]
         results.print_json(json.dumps(rows))
         return
-    table = _table("KIND", "NAME", "SIZE", "MADE", "LABS")
+    table = columns("KIND", "NAME", "SIZE", "MADE", "LABS")
     for entry in entries:
         made = entry.modified.strftime("%Y-%m-%d %H:%M")
         table.add_row(entry.kind, entry.name, _size(entry.size), made, ", ".join(entry.labs) or "-")
@@ -116,13 +115,6 @@ def _print_finding(finding: doctor.Finding) -> None:
     if finding.verdict != "ok":
         results.print(f"    therefore: {finding.consequence}", soft_wrap=True)
         results.print(f"    mended by: {finding.cure or 'nothing that this machine has'}", soft_wrap=True)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
 
 
 def _size(size: int) -> str:

@@ -32,6 +32,16 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=example('eval "$(provision use)"', "docker node ls"))(use)
 
 
+def columns(*names: str, title: str | None = None) -> Table:
+    """An empty table as all verbs print them: without lines, folded where it is too wide."""
+    table = Table(
+        title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0)
+    )
+    for name in names:
+        table.add_column(name, overflow="fold")
+    return table
+
+
 def status(name: LabName = DEFAULT, as_json: Json = False) -> None:
     """Show hosts, roles, leader, what runs where, and what the managers can still lose."""
     opened = find(name)
@@ -54,11 +64,7 @@ def print_status(opened: OpenLab) -> None:
             *([str(spec.subnet)] if spec.subnet else []),
         ]
     )
-    table = Table(
-        title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0)
-    )
-    for column in ("HOST", "ADDRESS", "MACHINE", "ROLE", "SWARM", "ENGINE", "RUNS"):
-        table.add_column(column)
+    table = columns("HOST", "ADDRESS", "MACHINE", "ROLE", "SWARM", "ENGINE", "RUNS", title=title)
     for machine in machines:
         table.add_row(*_row(machine, seen))
     results.print(table)
@@ -148,9 +154,7 @@ def list_labs(as_json: Json = False) -> None:
     if not rows:
         results.print("no labs; make one: provision up --managers 3")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
-    for column in ("LAB", "STATE", "MANAGERS", "WORKERS", "PROVIDER", "ENGINE", "SUBNET", "CREATED"):
-        table.add_column(column)
+    table = columns("LAB", "STATE", "MANAGERS", "WORKERS", "PROVIDER", "ENGINE", "SUBNET", "CREATED")
     for row in rows:
         table.add_row(*(str(row[key]) for key in row))
     results.print(table)

@@ -115,6 +115,11 @@ def as_root(text: str) -> list[str]:
 def hang_up(lab: LabFolder, hosts: Sequence[str]) -> None:
     """End the shared connections to hosts: one to a host without power would take 15 s to notice."""
     for host in hosts:
-        if (control_folder(lab) / host).exists():
-            command.run(["ssh", "-F", lab.ssh_config, "-O", "exit", host], check=False, timeout=5)
-            (control_folder(lab) / host).unlink(missing_ok=True)
+        end(lab, host, control_folder(lab) / host)
+
+
+def end(lab: LabFolder, host: str, control: Path) -> None:
+    """End the ssh that serves a control socket, and remove the socket. May be repeated."""
+    if control.exists():
+        command.run(["ssh", "-F", lab.ssh_config, "-S", control, "-O", "exit", host], check=False, timeout=5)
+        control.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ swarm's state is then read there as from a local engine.
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,8 @@ REMOTE = "/run/docker.sock"
 OPEN_SECONDS = 20
 # A host that does not answer costs up to ConnectTimeout; `status` and what polls it must not pay that each time.
 RETRY_SECONDS = 3
+# ssh makes a control socket under a longer name first: a dot and 16 letters more (ControlPath, mux.c).
+_CONTROL_SUFFIX = 17
 
 
 class Tunnel:
@@ -38,6 +39,11 @@ class Tunnel:
     @property
     def _control(self) -> Path:
         return ssh.control_folder(self.lab) / f"{self.name}.tunnel"
+
+    @property
+    def sockets(self) -> list[Path]:
+        """The paths of all sockets that it makes, the short-lived one included."""
+        return [self.socket, self._control.with_name(f"{self._control.name}{'.' * _CONTROL_SUFFIX}")]
 
     def is_open(self) -> bool:
         """Whether its ssh is there. One whose host has gone ends by itself, after ServerAliveInterval's 15 s."""
@@ -77,10 +83,5 @@ class Tunnel:
 
     def close(self) -> None:
         """End its ssh. May be repeated."""
-        if self._control.exists():
-            command.run(
-                ["ssh", "-F", self.lab.ssh_config, "-S", self._control, "-O", "exit", self.name], check=False, timeout=5
-            )
-        for path in (self._control, self.socket):
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+        ssh.end(self.lab, self.name, self._control)
+        self.socket.unlink(missing_ok=True)

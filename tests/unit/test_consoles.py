@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from provisioner.machines.vagrant import consoles
+from provisioner.machines import consoles
 
 
 def test_the_last_lines_are_shown_without_a_terminals_control_sequences(tmp_path: Path) -> None:

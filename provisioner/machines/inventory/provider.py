@@ -11,36 +11,25 @@ from contextlib import AbstractContextManager
 from provisioner.command import missing_program
 from provisioner.errors import UsageError
 from provisioner.lab import HostSpec
-from provisioner.machines import Machine, ssh
+from provisioner.machines import Machine, sockets, ssh
 from provisioner.machines.inventory import given, probe
 from provisioner.machines.inventory.probe import Found
 from provisioner.machines.tunnel import Tunnel
 from provisioner.progress import Progress
-from provisioner.state import HOME_VARIABLE, LabFolder, Record
-
-SOCKET_BYTES = 107  # unix(7): 108 with the zero byte at the end
-# ssh makes a control socket under a longer name first: a dot and 16 letters more (ControlPath, mux.c).
-CONTROL_SUFFIX = 17
+from provisioner.state import LabFolder, Record
 
 
 class InventoryProvider:
     def __init__(self, lab: LabFolder, record: Record) -> None:
         self.lab = lab
         self.spec = record.spec
-        self.mark = f"{record.spec.name}.{record.id}"
+        self.mark = record.mark
         self.tunnels = {host.name: Tunnel(lab, host.name) for host in record.spec.hosts}
 
     def preflight(self) -> list[str]:
         if shutil.which("ssh") is None:
             raise missing_program("ssh")
-        paths = [str(tunnel.socket) for tunnel in self.tunnels.values()]
-        paths += [f"{ssh.control_folder(self.lab) / name}.tunnel{'.' * CONTROL_SUFFIX}" for name in self.tunnels]
-        longest = max(paths, key=lambda path: len(path.encode()))
-        if len(longest.encode()) > SOCKET_BYTES:
-            raise UsageError(
-                f"{longest} would be {len(longest.encode())} bytes long, and a socket's path may have {SOCKET_BYTES}",
-                hint=f"name a shorter folder in {HOME_VARIABLE}, or give the lab or the machine a shorter name",
-            )
+        sockets.require_short(path for tunnel in self.tunnels.values() for path in tunnel.sockets)
         return []
 
     def working(self) -> AbstractContextManager[None]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from provisioner.errors import ProvisionError, UsageError
 from provisioner.lab import DEFAULT_BASE, HostSpec
-from provisioner.machines import Machine, MachineState, ssh
+from provisioner.machines import Machine, MachineState, sockets, ssh
 from provisioner.machines.lxc import base as base_image
 from provisioner.machines.lxc import converged, wait
 from provisioner.machines.lxc.container import Container, Plug
@@ -20,9 +20,8 @@ from provisioner.machines.lxc.storage import LabStorage
 from provisioner.machines.namespaces.cgroup import LabCgroup
 from provisioner.machines.namespaces.keeper import Keeper
 from provisioner.progress import Progress
-from provisioner.state import HOME_VARIABLE, LabFolder, Record, write_atomically
+from provisioner.state import LabFolder, Record, write_atomically
 
-SOCKET_BYTES = 107  # unix(7): 108 with the zero byte at the end
 BUILDER_ADDRESS = 9  # just below the hosts, which begin at .10
 
 
@@ -31,18 +30,13 @@ class LxcProvider:
         self.lab = lab
         self.spec = record.spec
         self.base = record.spec.base or DEFAULT_BASE
-        self.cgroup = LabCgroup(f"{record.spec.name}.{record.id}")
+        self.cgroup = LabCgroup(record.mark)
         self.keeper = Keeper(lab, self.cgroup)
         self.network = LabNetwork(lab, record.spec, self.keeper)
         self.storage = LabStorage(lab, self.keeper)
 
     def preflight(self) -> list[str]:
-        longest = max((machine.docker_socket for machine in self.machines()), key=lambda path: len(str(path)))
-        if len(str(longest)) > SOCKET_BYTES:
-            raise UsageError(
-                f"{longest} would be {len(str(longest))} bytes long, and a socket's path may have {SOCKET_BYTES}",
-                hint=f"name a shorter folder in {HOME_VARIABLE}, or give the lab a shorter name",
-            )
+        sockets.require_short(machine.docker_socket for machine in self.machines())
         return [
             f"{self.spec.network} overlaps {network}, to which this machine has a route: that is fine, "
             "the lab's addresses are in network namespaces of its own"

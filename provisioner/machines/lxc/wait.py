@@ -8,14 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from provisioner import command
-from provisioner.machines import ssh
+from provisioner.machines import consoles, ssh
 from provisioner.machines.lxc.container import Container
 from provisioner.progress import Progress
 from provisioner.state import LabFolder
 
 STALLED_SECONDS = 60
 INTERVAL_SECONDS = 0.1
-CONSOLE_LINES = 12
 
 
 def for_ssh(lab: LabFolder, containers: Sequence[Container], progress: Progress) -> dict[str, str]:
@@ -39,7 +38,7 @@ def _for_one(lab: LabFolder, container: Container, progress: Progress) -> str:
         now = _activity(container)
         if now != activity:
             activity, since = now, time.monotonic()
-            progress.host(container.name, _last_line(container.console) or "booting")
+            progress.host(container.name, consoles.last_line(container.console) or "booting")
         if time.monotonic() - since > STALLED_SECONDS:
             return (
                 f"{container.name} does not come up: nothing has happened on it for {STALLED_SECONDS} s, and ssh says "
@@ -55,15 +54,5 @@ def _activity(container: Container) -> int:
     return hash((written, tuple(container.cgroup.processes(f"host/{container.name}"))))
 
 
-def console_tail(console: Path, lines: int = CONSOLE_LINES) -> str:
-    if not console.exists():
-        return "  (no console)"
-    text = console.read_text(errors="replace").replace("\r", "")
-    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (nothing)"
-
-
-def _last_line(console: Path) -> str:
-    if not console.exists():
-        return ""
-    lines = console.read_text(errors="replace").replace("\r", "").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+def console_tail(console: Path) -> str:
+    return consoles.tail(console) or "  (nothing)"

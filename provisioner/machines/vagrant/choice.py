@@ -8,12 +8,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from provisioner import lab, state
 from provisioner.errors import ProvisionError, UsageError
-from provisioner.lab import DEFAULT_BASE, DEFAULT_SUBNET, Base, Hypervisor, LabSpec, VagrantSpec
+from provisioner.lab import DEFAULT_BASE, DEFAULT_SUBNET, HYPERVISORS, Base, Hypervisor, LabSpec, VagrantSpec
 from provisioner.machines.vagrant import box, emulation
+from provisioner.machines.vagrant.box import Box
 from provisioner.state import LabFolder
 
 USER = "vagrant"  # by Vagrant's convention for boxes, with sudo without a password
@@ -36,12 +37,14 @@ def describe(folder: LabFolder, options: Mapping[str, Any], plain: Mapping[str, 
         )
     base: Base = plain.get("base", DEFAULT_BASE)
     named = str(options.get("box", ""))
-    emulated = chosen == "libvirt" and not _kvm_works(base, named)
+    ours = None if named else box.best(base, chosen)
+    emulated = chosen == "libvirt" and not _kvm_works(ours)
     if emulated:
         why += "; KVM does not work on this machine"
     spec = lab.describe(
         name=folder.name, provider="vagrant", user=USER,
-        vagrant=VagrantSpec(**{**options, "hypervisor": chosen, "isolated": isolated, "emulated": emulated}),
+        vagrant=VagrantSpec(**{**options, "hypervisor": chosen, "isolated": isolated, "emulated": emulated,
+                               "packages": ours is not None and ours.docker}),
         **{
             **plain,
             "base": None if named else base,
@@ -58,7 +61,7 @@ def hypervisor(options: Mapping[str, Any]) -> tuple[Hypervisor, str]:
     if options.get("isolated"):
         return "libvirt", "the one that a lab can have of its own"
     variable = os.environ.get("VAGRANT_DEFAULT_PROVIDER", "")
-    for known in get_args(Hypervisor):
+    for known in HYPERVISORS:
         if variable == known:
             return known, "VAGRANT_DEFAULT_PROVIDER says so"
     if shutil.which("VBoxManage"):
@@ -68,8 +71,7 @@ def hypervisor(options: Mapping[str, Any]) -> tuple[Hypervisor, str]:
     return "virtualbox", "the one that every system has; it is not on this machine yet"
 
 
-def _kvm_works(base: Base, named: str) -> bool:
-    ours = None if named else box.find(base, "libvirt")
+def _kvm_works(ours: Box | None) -> bool:
     kernels = [ours.kernel] if ours and ours.kernel else sorted(Path("/boot").glob("vmlinuz-*"), reverse=True)
     # Without any kernel to boot there is nothing to try with: what opens is believed.
     return emulation.kvm_works(kernels[0]) if kernels else os.access("/dev/kvm", os.R_OK | os.W_OK)

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from provisioner.lab import VagrantSpec
 from provisioner.machines.vagrant.box import Box
 from provisioner.machines.vagrant.client import Access, VagrantState
 from provisioner.machines.vagrant.description import Libvirt
@@ -65,7 +64,7 @@ class Hypervisor(Protocol):
 
 def of(lab: LabFolder, record: Record) -> Hypervisor:
     """The hypervisor of a lab."""
-    settings = record.spec.vagrant or VagrantSpec(hypervisor="virtualbox")
+    settings = record.spec.virtual
     if settings.isolated:
         from provisioner.machines.vagrant.libvirt.own import OwnLibvirt  # noqa: PLC0415 (Linux only)
 

@@ -9,11 +9,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from provisioner.errors import MachineLacks, ProvisionError
-from provisioner.lab import DEFAULT_BASE, HostSpec, VagrantSpec
-from provisioner.machines import Machine, MachineState, ssh
+from provisioner.lab import DEFAULT_BASE, HostSpec
+from provisioner.machines import Machine, MachineState, sockets, ssh
 from provisioner.machines.tunnel import Tunnel
 from provisioner.machines.vagrant import access, box, description, hypervisor, packages
 from provisioner.machines.vagrant.client import VagrantClient
+from provisioner.machines.vagrant.description import Description
 from provisioner.progress import Progress
 from provisioner.state import LabFolder, Record
 
@@ -22,10 +23,11 @@ class VagrantProvider:
     def __init__(self, lab: LabFolder, record: Record) -> None:
         self.lab = lab
         self.spec = record.spec
-        self.settings = record.spec.vagrant or VagrantSpec(hypervisor="virtualbox")
+        self.settings = record.spec.virtual
+        self.folder = lab.path / description.FOLDER
         self.hypervisor = hypervisor.of(lab, record)
         self.client = VagrantClient(
-            lab.path / description.FOLDER, self.settings.hypervisor, inside=self.hypervisor.inside,
+            self.folder, self.settings.hypervisor, inside=self.hypervisor.inside,
             home=self.hypervisor.vagrant_home, new_log=lab.new_log,
         )  # fmt: skip
         self.tunnels = {host.name: Tunnel(lab, host.name, self.hypervisor.wrap) for host in self.spec.hosts}
@@ -33,7 +35,9 @@ class VagrantProvider:
     def preflight(self) -> list[str]:
         # Asked from here: there may be no namespaces yet to ask from.
         VagrantClient(Path.cwd(), self.settings.hypervisor, new_log=self.lab.new_log).preflight()
-        self._box()
+        if self._described() is None:
+            self._box()
+        sockets.require_short(path for tunnel in self.tunnels.values() for path in tunnel.sockets)
         notes = self.hypervisor.preflight()
         if self.settings.emulated:
             notes.append("the machines are emulated in software: everything on them takes about five times as long")
@@ -44,8 +48,7 @@ class VagrantProvider:
 
     def prepare(self, progress: Progress, *, converged_by: str, converge: Callable[[HostSpec], None] | None) -> bool:  # noqa: ARG002
         # What LXC hosts get from an image of a converged host, ours have in their box: all that the roles install.
-        ours = self._box()
-        return ours is not None and ours.docker
+        return self.settings.packages
 
     # -- machines -------------------------------------------------------------------------------------------------
 
@@ -78,20 +81,20 @@ class VagrantProvider:
 
     def stop(self, names: Sequence[str], progress: Progress) -> None:
         self._hang_up(names)
-        running = [name for name, state in self._states().items() if name in names and state == "running"]
+        running = self._running(names)
         if running:
             with progress.stage(f"Shutting down {_machines(running)}"):
                 self.client.halt(running, told=progress.host)
 
     def suspend(self, names: Sequence[str], progress: Progress) -> None:
         self._hang_up(names)
-        running = [name for name, state in self._states().items() if name in names and state == "running"]
+        running = self._running(names)
         if running:
             with progress.stage(f"Saving {_machines(running)}"):
                 self.client.suspend(running, told=progress.host)
 
     def power_off(self, names: Sequence[str]) -> None:
-        running = [name for name, state in self._states().items() if name in names and state == "running"]
+        running = self._running(names)
         self.hypervisor.power_off(running)
         self._hang_up(running)
 
@@ -103,31 +106,39 @@ class VagrantProvider:
 
     @contextlib.contextmanager
     def converging(self) -> Iterator[Mapping[str, object]]:
-        ours = self._box()
-        names = [name for name, state in self._states().items() if state == "running"]
+        names = self._running([host.name for host in self.spec.hosts])
         serve: AbstractContextManager[Mapping[str, object]] = (
-            contextlib.nullcontext({}) if ours and ours.docker else packages.served(self.lab, names)
+            contextlib.nullcontext({}) if self.settings.packages else packages.served(self.lab, names)
         )
-        with serve as variables:
-            yield variables
-        # The playbook has made the user one of Docker's group, which new logins have and old ones have not.
-        self._hang_up(names)
+        try:
+            with serve as variables:
+                yield variables
+        finally:
+            # The playbook has made the user one of Docker's group, which new logins have and old ones have not.
+            self._hang_up(names)
 
     def console(self, name: str) -> str:
         return self.hypervisor.console(name)
 
     # -- parts ----------------------------------------------------------------------------------------------------
 
+    def _running(self, names: Sequence[str]) -> list[str]:
+        states = self._states()
+        return [name for name in names if states[name] == "running"]
+
+    def _described(self) -> Description | None:
+        """What Vagrant was told when the lab's machines were first made: they keep their box for life."""
+        return description.read(self.folder) if (self.folder / description.FILE).exists() else None
+
     def _box(self) -> box.Box | None:
-        """Our own box, or None where the user has named another.
+        """The box of our own that machines are to be made from, or None where the user has named another.
 
         :raises MachineLacks: there is none of ours.
         """
         if self.settings.box:
             return None
         base = self.spec.base or DEFAULT_BASE
-        kind = self.settings.hypervisor
-        found = box.find(base, kind) or box.find(base, kind, docker=False)
+        found = box.find(base, self.settings.hypervisor, docker=self.settings.packages)
         if found is None:
             raise MachineLacks(
                 f"there is no box of Debian {base} for {self.settings.hypervisor} on this machine yet",
@@ -138,12 +149,16 @@ class VagrantProvider:
 
     def _describe(self) -> None:
         """Have the hypervisor ready, and Vagrant told what the machines are."""
-        ours = self._box()
+        before = self._described()
+        ours = self._box() if before is None else None
         libvirt = self.hypervisor.start(ours)
         ssh.make_key(self.lab)
+        if before is not None:
+            description.write(self.folder, before.model_copy(update={"libvirt": libvirt}))
+            return
         description.write(
-            self.lab.path / description.FOLDER,
-            description.Description(
+            self.folder,
+            Description(
                 lab=self.lab.name, prefix=self.hypervisor.prefix, hypervisor=self.settings.hypervisor,
                 box=description.box(ours, self.settings.box), memory=self.settings.memory, cpus=self.settings.cpus,
                 netmask=str(self.spec.network.netmask), insert_key=ours is None, key=str(self.lab.key),
@@ -154,7 +169,7 @@ class VagrantProvider:
     def _states(self) -> dict[str, MachineState]:
         known = self.hypervisor.states()
         if known is None:
-            known = self.client.status() if (self.lab.path / description.FOLDER).exists() else {}
+            known = self.client.status() if self._described() is not None else {}
         return {host.name: known.get(host.name, "absent") for host in self.spec.hosts}
 
     def _reach(self, names: Sequence[str], *, new: Sequence[str], booting: Sequence[str]) -> dict[str, str]:
@@ -164,8 +179,8 @@ class VagrantProvider:
         :param booting: machines that ran before, as far as that may be known.
         """
         states = self._states()
-        running = [name for name in names if states[name] == "running"]
-        failures = {name: f"{name} is {states[name]}" for name in names if name not in running}
+        failures = {name: f"{name} is {states[name]}" for name in names if states[name] != "running"}
+        running = [name for name in names if name not in failures]
         found = self.hypervisor.access(running)
         if found is None:
             found = self.client.ssh_config()
@@ -180,8 +195,9 @@ class VagrantProvider:
             ours=not self.settings.box,
             hypervisor=self.hypervisor,
         )
+        consoles = {name: self.console(name) for name in failures}
         return {
-            name: f"{reason}; its console's last lines:\n{self.console(name)}" if self.console(name) else reason
+            name: f"{reason}; its console's last lines:\n{consoles[name]}" if consoles[name] else reason
             for name, reason in failures.items()
         }
 

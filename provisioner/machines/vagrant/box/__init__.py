@@ -14,12 +14,17 @@ from provisioner.machines.vagrant.box.store import Box, boxes
 from provisioner.progress import Progress
 from provisioner.state import home
 
-__all__ = ["FORMATS", "Box", "Format", "boot_files", "boxes", "build", "find"]
+__all__ = ["FORMATS", "Box", "Format", "best", "boot_files", "boxes", "build", "find"]
 
 
 def find(base: Base = DEFAULT_BASE, format: Format = "libvirt", docker: bool = True) -> Box | None:
     """The box that this version of `provision` builds, if it is built."""
     return store.read(Definition(base, docker), format)
+
+
+def best(base: Base, format: Format) -> Box | None:
+    """The box that new machines are made from: the one with Docker's packages, else the one without."""
+    return find(base, format) or find(base, format, docker=False)
 
 
 def build(

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from provisioner.errors import MachineLacks
-from provisioner.lab import VagrantSpec
+from provisioner.machines import consoles
 from provisioner.machines.namespaces.cgroup import LabCgroup
 from provisioner.machines.namespaces.keeper import Keeper
 from provisioner.machines.vagrant.box import Box
 from provisioner.machines.vagrant.client import Access, VagrantState
-from provisioner.machines.vagrant.consoles import tail
 from provisioner.machines.vagrant.description import Libvirt
 from provisioner.machines.vagrant.libvirt import isolated
 from provisioner.machines.vagrant.libvirt.isolated import IsolatedLibvirt
@@ -27,8 +26,8 @@ class OwnLibvirt:
     def __init__(self, lab: LabFolder, record: Record) -> None:
         self.lab = lab
         self.spec = record.spec
-        self.settings = record.spec.vagrant or VagrantSpec(hypervisor="libvirt", isolated=True)
-        self.cgroup = LabCgroup(f"{record.spec.name}.{record.id}")
+        self.settings = record.spec.virtual
+        self.cgroup = LabCgroup(record.mark)
         self.keeper = Keeper(lab, self.cgroup)
         self.libvirt = IsolatedLibvirt(lab, record.spec, self.keeper)
         self.vagrant_home: Path | None = self.libvirt.vagrant_home
@@ -82,4 +81,4 @@ class OwnLibvirt:
         return self.libvirt.activity()
 
     def console(self, name: str) -> str:
-        return tail(self.libvirt.console(name))
+        return consoles.tail(self.libvirt.console(name))

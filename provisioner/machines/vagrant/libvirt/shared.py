@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from provisioner.lab import VagrantSpec
 from provisioner.machines.vagrant import emulation
 from provisioner.machines.vagrant.box import Box
 from provisioner.machines.vagrant.client import VagrantState
@@ -19,7 +18,7 @@ POOL = "default"
 class SharedLibvirt(SharedHypervisor):
     def __init__(self, lab: LabFolder, record: Record) -> None:
         super().__init__(lab, record)
-        self.settings = record.spec.vagrant or VagrantSpec(hypervisor="libvirt")
+        self.settings = record.spec.virtual
         self.virsh = Virsh()
 
     def start(self, ours: Box | None) -> Libvirt:  # noqa: ARG002

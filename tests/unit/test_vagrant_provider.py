@@ -1,0 +1,63 @@
+"""What the vagrant provider looks at before a machine is touched. A program stands in for Vagrant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from provisioner import lab, state
+from provisioner.errors import MachineLacks, UsageError
+from provisioner.lab import VagrantSpec
+from provisioner.machines.vagrant import description
+from provisioner.machines.vagrant.description import Box, Description
+from provisioner.machines.vagrant.provider import VagrantProvider
+from provisioner.state import LabFolder
+
+RECORDED = Path(__file__).parent / "vagrant"
+SPEC = lab.describe(
+    provider="vagrant", managers=1, user="vagrant", vagrant=VagrantSpec(hypervisor="libvirt", packages=True)
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabFolder:
+    """A lab's folder in a home without boxes."""
+    program = tmp_path / "bin" / "vagrant"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\n[ "$1" != --version ] || {{ echo "Vagrant 2.3.4"; exit; }}\ncat {RECORDED / "plugin-list.csv"}\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    monkeypatch.setenv(state.HOME_VARIABLE, str(tmp_path))
+    monkeypatch.setattr("provisioner.machines.sockets.PATH_BYTES", 1000)  # pytest's folders have long names
+    return LabFolder(tmp_path, "lab")
+
+
+def _provider(folder: LabFolder) -> VagrantProvider:
+    return VagrantProvider(folder, state.draft(SPEC))
+
+
+def test_a_new_lab_needs_the_box(folder: LabFolder) -> None:
+    with pytest.raises(MachineLacks, match="there is no box of Debian trixie for libvirt") as caught:
+        _provider(folder).preflight()
+    assert "provision box build" in caught.value.hint
+
+
+def test_a_lab_whose_machines_are_made_goes_on_without_it(folder: LabFolder) -> None:
+    description.write(
+        folder.path / description.FOLDER,
+        Description(lab="lab", prefix="lab-1-", hypervisor="libvirt", box=Box(name="provision/trixie"),
+                    machines=description.machines(SPEC.hosts)),
+    )  # fmt: skip
+    assert _provider(folder).preflight() == []
+
+
+def test_a_folder_too_long_for_the_sockets_below_it_is_refused(
+    folder: LabFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provisioner.machines.sockets.PATH_BYTES", 20)
+    monkeypatch.setattr(VagrantProvider, "_box", lambda _provider: None)
+    with pytest.raises(UsageError, match="bytes long, and a socket's path may have"):
+        _provider(folder).preflight()
