@@ -17,7 +17,7 @@ from provisioner import state, swarm
 from provisioner.cli.opening import OpenLab, find
 from provisioner.cli.options import DEFAULT, Json, LabName, example
 from provisioner.errors import ProvisionError
-from provisioner.machines import Machine
+from provisioner.machines import Machine, MachineState
 from provisioner.swarm import Node, Swarm
 
 # A pipe has no width: lines are not to be folded there for a terminal of 80 columns.
@@ -167,13 +167,21 @@ def _lab_row(name: str) -> dict[str, object]:
         unknown = dict.fromkeys(("managers", "workers", "provider", "engine", "subnet", "created"), "-")
         return {"lab": name, "state": f"damaged ({error.message})", **unknown}
     spec = opened.record.spec
-    states = Counter(machine.state for machine in opened.provider.machines())
-    whole = "running" if states["running"] == len(spec.hosts) else f"{states['running']} of {len(spec.hosts)} running"
+    try:
+        whole = _whole(Counter(machine.state for machine in opened.provider.machines()), len(spec.hosts))
+    except ProvisionError as error:  # its hypervisor may not answer, which is no reason to hide the other labs
+        whole = f"unknown ({error.message})"
     return {
-        "lab": name, "state": whole if states["running"] else "stopped", "managers": len(spec.managers),
+        "lab": name, "state": whole, "managers": len(spec.managers),
         "workers": len(spec.workers), "provider": spec.provider, "engine": spec.engine,
         "subnet": str(spec.subnet or "-"), "created": opened.record.created.strftime("%Y-%m-%d %H:%M"),
     }  # fmt: skip
+
+
+def _whole(states: Counter[MachineState], hosts: int) -> str:
+    if not states["running"]:
+        return "stopped"
+    return "running" if states["running"] == hosts else f"{states['running']} of {hosts} running"
 
 
 def inventory(name: LabName = DEFAULT, as_json: Json = False) -> None:

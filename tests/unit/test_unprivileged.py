@@ -148,6 +148,17 @@ def test_status_tells_the_states_of_machines_apart(user: User, up: subprocess.Co
     assert "stopped" in user.provision("status").stdout
 
 
+def test_a_hypervisor_that_does_not_answer_hides_no_lab(user: User, up: subprocess.CompletedProcess[str]) -> None:
+    virsh = (user.bin / "virsh").read_text()
+    (user.bin / "virsh").write_text("#!/bin/sh\necho 'error: failed to connect to the hypervisor' >&2; exit 1\n")
+    try:
+        listed = user.provision("list")
+    finally:
+        (user.bin / "virsh").write_text(virsh)
+    assert listed.returncode == 0, listed.stderr
+    assert "unknown (libvirt does not answer" in " ".join(listed.stdout.split())
+
+
 def test_down_destroys_the_machines_and_may_be_repeated(user: User, up: subprocess.CompletedProcess[str]) -> None:
     assert user.provision("down").returncode == 0
     assert "destroy" in user.asked

@@ -24,15 +24,20 @@ SPEC = lab.describe(
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabFolder:
     """A lab's folder in a home without boxes."""
     program = tmp_path / "bin" / "vagrant"
-    program.parent.mkdir()
-    program.write_text(
-        f'#!/bin/sh\n[ "$1" != --version ] || {{ echo "Vagrant 2.3.4"; exit; }}\ncat {RECORDED / "plugin-list.csv"}\n'
+    _stand_in(
+        program, f'[ "$1" != --version ] || {{ echo "Vagrant 2.3.4"; exit; }}\ncat {RECORDED / "plugin-list.csv"}'
     )
-    program.chmod(0o755)
+    _stand_in(program.with_name("virsh"), "")
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
     monkeypatch.setenv(state.HOME_VARIABLE, str(tmp_path))
     monkeypatch.setattr("provisioner.machines.sockets.PATH_BYTES", 1000)  # pytest's folders have long names
     return LabFolder(tmp_path, "lab")
+
+
+def _stand_in(program: Path, script: str) -> None:
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
 
 
 def _provider(folder: LabFolder) -> VagrantProvider:
@@ -61,3 +66,19 @@ def test_a_folder_too_long_for_the_sockets_below_it_is_refused(
     monkeypatch.setattr(VagrantProvider, "_box", lambda _provider: None)
     with pytest.raises(UsageError, match="bytes long, and a socket's path may have"):
         _provider(folder).preflight()
+
+
+def test_a_libvirt_that_does_not_answer_is_said_before_anything_is_made(
+    folder: LabFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As virsh 9.0 says it.
+    _stand_in(
+        folder.home / "bin" / "virsh",
+        "echo 'error: failed to connect to the hypervisor' >&2\n"
+        "echo \"error: Failed to connect socket to '/var/run/libvirt/libvirt-sock': No such file or directory\" >&2\n"
+        "exit 1",
+    )
+    monkeypatch.setattr(VagrantProvider, "_box", lambda _provider: None)
+    with pytest.raises(MachineLacks, match="libvirt does not answer: Failed to connect socket") as caught:
+        _provider(folder).preflight()
+    assert "systemctl start libvirtd" in caught.value.hint

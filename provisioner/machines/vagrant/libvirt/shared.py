@@ -21,6 +21,10 @@ class SharedLibvirt(SharedHypervisor):
         self.settings = record.spec.virtual
         self.virsh = Virsh()
 
+    def preflight(self) -> list[str]:
+        self.virsh.domains()  # whether it answers, before anything is made
+        return []
+
     def start(self, ours: Box | None) -> Libvirt:  # noqa: ARG002
         if not self.settings.emulated:
             return Libvirt()

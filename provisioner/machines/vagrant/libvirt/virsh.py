@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from provisioner import command
+from provisioner.command import CommandFailed
+from provisioner.errors import MachineLacks
 
 DomainState = Literal["running", "stopped", "saved"]
+
+NO_CONNECTION = "failed to connect to the hypervisor"
 
 # virsh(1), `list`. A paused domain is what `vagrant suspend` leaves where its mode is "pause".
 _STATES: dict[str, DomainState] = {"shut off": "stopped", "crashed": "stopped", "saved": "saved", "paused": "saved"}
@@ -28,10 +32,20 @@ class Virsh:
     def run(self, *words: str, check: bool = True, timeout: float = 60) -> str:
         """One command of virsh(1), or several in one word with semicolons between; returns what it printed.
 
-        :raises CommandFailed: virsh failed, or libvirtd does not answer.
+        :raises MachineLacks: libvirtd does not answer.
+        :raises CommandFailed: virsh failed.
         """
         argv = self.inside(["virsh", "--quiet", "--connect", self.uri, *words])
-        return command.run(argv, env={**os.environ, "LC_ALL": "C"}, check=check, timeout=timeout).stdout
+        try:
+            return command.run(argv, env={**os.environ, "LC_ALL": "C"}, check=check, timeout=timeout).stdout
+        except CommandFailed as error:
+            if NO_CONNECTION not in error.result.stderr:
+                raise
+            why = error.result.stderr.strip().splitlines()[-1].removeprefix("error: ")
+            raise MachineLacks(
+                f"libvirt does not answer: {why}",
+                hint="start it: systemctl start libvirtd; you must be root or in the group libvirt",
+            ) from error
 
     def domains(self) -> dict[str, DomainState]:
         """Every domain and its state."""
