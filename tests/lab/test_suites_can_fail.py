@@ -127,6 +127,8 @@ def test_hosts(lab: LabFolder) -> None:
         report = verify(lab, "hosts")
     assert_named(report, *HOSTS)
     wait_on(lab, "manager1", "test $(docker node ls --format '{{.ManagerStatus}}' | grep -c 'Reachable\\|Leader') = 3")
+    # A node tells the swarm its hostname every 20 s, so it may have told the wrong one.
+    wait_on(lab, "manager1", "docker node ls --format '{{.Hostname}}' | grep --line-regexp manager2")
     assert_green(lab, "hosts")
 
 
