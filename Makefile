@@ -4,6 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
+SOURCES := provisioner swarmd tests bench playbooks
 PACKAGES := lxc mmdebstrap btrfs-progs dnsmasq-base slirp4netns nftables iproute2 openssh-client netcat-openbsd gnupg dpkg-dev \
 	procps kmod python3-venv shellcheck
 VAGRANT_PACKAGES := vagrant vagrant-libvirt libvirt-daemon libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils \
@@ -47,16 +48,16 @@ test-cgroup2: setup-vagrant ## The lxc provider inside a virtual machine that ha
 	$(BIN)/pytest tests/lab/test_cgroup2.py -m slow
 
 check: setup ## Types, lint, format, playbooks, shell scripts, direction of imports
-	$(BIN)/ruff check provisioner tests bench playbooks
-	$(BIN)/ruff format --check provisioner tests bench playbooks
-	$(BIN)/mypy provisioner
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
 	$(BIN)/lint-imports
 	cd playbooks && ANSIBLE_HOME=../.ansible PATH="$(CURDIR)/$(BIN):$$PATH" ansible-lint --offline
 	shellcheck scripts/* .ci/run provisioner/machines/lxc/base-setup.sh provisioner/machines/vagrant/box/setup.sh
 
 format: setup
-	$(BIN)/ruff check --fix provisioner tests bench playbooks
-	$(BIN)/ruff format provisioner tests bench playbooks
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
 
 bench: setup ## The figures that the README and docs/ name
 	$(BIN)/python -m bench

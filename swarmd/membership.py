@@ -1,0 +1,109 @@
+"""This node's part in a cluster, as the API sees it: what it may ask, and how a cluster is entered and left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from swarmd.model import SwarmSpec
+from swarmd.store import Store
+
+
+class LocalState(StrEnum):
+    """``docker info``'s Swarm.LocalNodeState."""
+
+    INACTIVE = "inactive"
+    PENDING = "pending"
+    ACTIVE = "active"
+    ERROR = "error"
+    LOCKED = "locked"
+
+
+@dataclass(frozen=True)
+class Remote:
+    node_id: str
+    address: str
+    """host:port of the manager's cluster port."""
+
+
+@dataclass(frozen=True)
+class LocalNode:
+    """What this node knows of itself without asking anyone; never waits, never fails."""
+
+    state: LocalState = LocalState.INACTIVE
+    node_id: str = ""
+    address: str = ""
+    """Without a port."""
+    is_manager: bool = False
+    error: str = ""
+    managers: tuple[Remote, ...] = ()
+
+
+@dataclass(frozen=True)
+class InitRequest:
+    listen_address: str = "0.0.0.0:2377"
+    advertise_address: str = ""
+    data_path_address: str = ""
+    data_path_port: int = 0
+    """0 is 4789."""
+    default_addr_pool: tuple[str, ...] = ()
+    subnet_size: int = 0
+    """0 is 24."""
+    force_new_cluster: bool = False
+    spec: SwarmSpec = field(default_factory=SwarmSpec)
+    availability: str = "active"
+
+
+@dataclass(frozen=True)
+class JoinRequest:
+    remote_addresses: tuple[str, ...]
+    token: str
+    listen_address: str = "0.0.0.0:2377"
+    advertise_address: str = ""
+    data_path_address: str = ""
+    availability: str = "active"
+
+
+@dataclass(frozen=True)
+class Reachability:
+    """What a manager knows of the managers: by node id, whether its etcd takes part now, and who leads."""
+
+    leader: str = ""
+    reachable: frozenset[str] = frozenset()
+
+
+class Membership(Protocol):
+    def local(self) -> LocalNode: ...
+
+    def store(self) -> Store:
+        """
+        :raises swarmd.errors.NotInSwarm: this node is in no cluster.
+        :raises swarmd.errors.NotManager: it is a worker.
+        :raises swarmd.errors.NoLeader: it is a manager whose etcd does not serve: it starts, or there is no quorum.
+        """
+
+    async def init(self, request: InitRequest) -> str:
+        """Make a cluster of this node. Returns the node's id.
+
+        :raises swarmd.errors.AlreadyInSwarm: (not with force_new_cluster)
+        """
+
+    async def join(self, request: JoinRequest) -> None:
+        """Enter a cluster; the token decides the role. Returns once the node takes part."""
+
+    async def leave(self, *, force: bool) -> None: ...
+
+    async def reachability(self) -> Reachability:
+        """Within 1 s, from what is known; never raises."""
+
+    async def check_demotion(self, node_id: str) -> None:
+        """
+        :raises swarmd.errors.FailedPrecondition: it is the last manager, or the quorum would be lost.
+        """
+
+    async def expel(self, node_id: str) -> None:
+        """Close a removed node's sessions, here and on the other managers; its certificate is worth nothing now."""
+
+    async def rotate_token(self, *, worker: bool, manager: bool) -> None:
+        """Replace join tokens; valid on all managers at once, since they are read from the store."""

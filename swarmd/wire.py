@@ -1,0 +1,112 @@
+"""Messages between a manager's dispatcher and a node's agent, over one WebSocket on the cluster port (2377).
+
+Either side's first message opens the session: the agent's ``Hello``, the dispatcher's ``Welcome`` or ``Elsewhere``.
+Each message is one text frame of JSON, tagged by its type. Who speaks is known from the certificate, never from a
+message.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from swarmd.model import NodeDescription, Task, TaskStatus
+
+SESSION_PATH = "/v1/session"
+REMOVED = 4003
+"""Code of the closing frame where the node is not in the cluster any more; the handshake is refused with 403 then."""
+LARGEST_MESSAGE = 4 << 20
+"""Bytes; a bigger one ends the session. As swarmkit's limit of 4 MiB for a gRPC message."""
+
+
+class Manager(msgspec.Struct, frozen=True):
+    node_id: str
+    address: str
+    """host:port of its cluster port."""
+
+
+class Hello(msgspec.Struct, frozen=True, tag=True):
+    description: NodeDescription
+
+
+class Described(msgspec.Struct, frozen=True, tag=True):
+    """The node's description has changed; it is read anew every 20 s."""
+
+    description: NodeDescription
+
+
+class Heartbeat(msgspec.Struct, frozen=True, tag=True):
+    pass
+
+
+class Report(msgspec.Struct, frozen=True, tag=True):
+    """Statuses of tasks; at most 1,024 in one message. Answered by ``Reported`` once they are stored."""
+
+    number: int
+    statuses: dict[str, TaskStatus]
+    """By task id."""
+
+
+class Welcome(msgspec.Struct, frozen=True, tag=True):
+    session_id: str
+    managers: list[Manager]
+    role: str
+    """The role that the node is to have; another than its certificate's means: renew it."""
+
+
+class Elsewhere(msgspec.Struct, frozen=True, tag=True):
+    """This manager does not lead. The leader's entry, where it is known; then the manager closes."""
+
+    managers: list[Manager]
+    leader: Manager | None = None
+
+
+class Beat(msgspec.Struct, frozen=True, tag=True):
+    """Answer to a heartbeat."""
+
+    period: int
+    """Nanoseconds until the next one is due; varied by a tenth, so that nodes do not march in step."""
+
+
+class Assignments(msgspec.Struct, frozen=True, tag=True):
+    """What the node is to run. The first of a session is complete: what it does not name is removed."""
+
+    complete: bool
+    tasks: list[Task]
+    removed: list[str] = []
+    """Ids of tasks to forget, their containers removed."""
+
+
+class Reported(msgspec.Struct, frozen=True, tag=True):
+    number: int
+
+
+class ClusterChanged(msgspec.Struct, frozen=True, tag=True):
+    """Managers have come or gone, or the node's wanted role has changed."""
+
+    managers: list[Manager]
+    role: str
+
+
+FromAgent = Hello | Described | Heartbeat | Report
+FromDispatcher = Welcome | Elsewhere | Beat | Assignments | Reported | ClusterChanged
+
+_agent: msgspec.json.Decoder[FromAgent] = msgspec.json.Decoder(FromAgent)
+_dispatcher: msgspec.json.Decoder[FromDispatcher] = msgspec.json.Decoder(FromDispatcher)
+
+
+def encode(message: FromAgent | FromDispatcher) -> str:
+    return msgspec.json.encode(message).decode()
+
+
+def from_agent(text: str | bytes) -> FromAgent:
+    """
+    :raises msgspec.ValidationError: it is no message of an agent.
+    """
+    return _agent.decode(text)
+
+
+def from_dispatcher(text: str | bytes) -> FromDispatcher:
+    """
+    :raises msgspec.ValidationError: it is no message of a dispatcher.
+    """
+    return _dispatcher.decode(text)
