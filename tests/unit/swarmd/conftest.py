@@ -1,0 +1,33 @@
+"""A real etcd for the tests of the daemon."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from etcd_members import Members
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="session")
+def etcd() -> Path:
+    """The program; etcdctl and etcdutl lie beside it. ``SWARMD_ETCD`` names another one than Debian 13's."""
+    if given := os.environ.get("SWARMD_ETCD"):
+        return Path(given)
+    folder = REPOSITORY / ".cache" / "etcd"
+    subprocess.run([REPOSITORY / "scripts" / "etcd-binary", folder], check=True, timeout=300)
+    return folder / "etcd"
+
+
+@pytest.fixture
+def etcd_members(etcd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Members]:
+    """Starts members; the folder is outside of tmp_path, whose name may be too long for a socket's."""
+    members = Members(etcd, tmp_path_factory.mktemp("e"))
+    try:
+        yield members
+    finally:
+        members.close()
