@@ -1,0 +1,62 @@
+"""Keys and values in etcd: ``/swarmd/v1/<kind>/<id>``, with the object as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from swarmd.model import Cluster, Config, Node, NodeLiveness, Service, Task
+from swarmd.store.contract import Kind, Value
+
+ROOT = b"/swarmd/v1/"
+LEADER = ROOT + b"leader"
+"""The leader record; its mod_revision is the epoch."""
+OPERATIONS = ROOT + b"operation/"
+"""By a random name, on a lease: proof that a transaction was made."""
+SECRETS = ROOT + b"secret/"
+"""Keys of the CAs; managers read them when they need them, and keep no copy in memory."""
+_NAMES = ROOT + b"name/"
+
+_TYPES: dict[Kind, type[Value]] = {
+    Kind.CLUSTER: Cluster,
+    Kind.NODE: Node,
+    Kind.LIVENESS: NodeLiveness,
+    Kind.SERVICE: Service,
+    Kind.CONFIG: Config,
+    Kind.TASK: Task,
+}
+_KINDS = {kind.value.encode(): kind for kind in Kind}
+_DECODERS: dict[Kind, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(type_) for kind, type_ in _TYPES.items()}
+_ENCODER = msgspec.json.Encoder()
+
+
+def prefix(kind: Kind) -> bytes:
+    return ROOT + kind.value.encode() + b"/"
+
+
+def key(kind: Kind, id: str) -> bytes:
+    return prefix(kind) + id.encode()
+
+
+def name_key(kind: Kind, name: str) -> bytes:
+    """The key whose value is the id of the object that has the name."""
+    return _NAMES + kind.value.encode() + b"/" + name.encode()
+
+
+def kind_and_id(key: bytes) -> tuple[Kind, str] | None:
+    """What an entry's key says; None: the key is none of an entry."""
+    kind, _, id = key.removeprefix(ROOT).partition(b"/")
+    return (_KINDS[kind], id.decode()) if kind in _KINDS and id else None
+
+
+def encode(value: Value) -> bytes:
+    return _ENCODER.encode(value)
+
+
+def decode(kind: Kind, value: bytes) -> Value:
+    """
+    :raises msgspec.ValidationError: another version of the daemon wrote what this one does not understand.
+    """
+    decoded: Value = _DECODERS[kind].decode(value)
+    return decoded
