@@ -1,0 +1,171 @@
+"""A service's tasks while a plan is made: as stored, with what the plan has changed so far.
+
+All rules work on one draft in turn, so that the last sees what the first decided, and a plan that is applied leaves
+nothing to plan. What a slot's tasks become is one decision; slots are independent of each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from swarmd.model import Service, Task, TaskState, TaskStatus
+from swarmd.orchestrator.nodes import Nodes
+from swarmd.reconcile import Decision, Pause
+from swarmd.store.contract import Change, Delete, Entry, Kind, Put, Unchanged
+
+PENDING = "pending task scheduling"
+
+
+@dataclass(frozen=True)
+class View:
+    """What rules see beside the service itself."""
+
+    now: datetime
+    nodes: Nodes
+    history_limit: int
+    """Tasks of a slot that are kept; negative is for ever."""
+    new_id: Callable[[], str]
+
+
+@dataclass(slots=True)
+class Slot:
+    """One of a service's places. ``tasks`` is its history, oldest first; at most one of them is to run."""
+
+    number: int
+    tasks: list[Task] = field(default_factory=list)
+    stored: dict[str, int] = field(default_factory=dict)
+    """Versions of the entries by task id."""
+    touched: dict[str, tuple[Task | None, str]] = field(default_factory=dict)
+    """What becomes of tasks, None if they are forgotten, and why."""
+
+    def is_quiet(self, view: View) -> bool:
+        """Whether no rule for a single slot has anything to say: its only task is to run, has not ended, and either
+        waits for a node or has a good one. Most slots are so most of the time."""
+        if len(self.tasks) != 1:
+            return False
+        task = self.tasks[0]
+        return (
+            task.desired_state is TaskState.RUNNING
+            and task.status.state <= TaskState.RUNNING
+            and (not task.node_id or view.nodes.can_keep(task.node_id))
+        )
+
+    @property
+    def newest(self) -> Task:
+        return self.tasks[-1]
+
+    def runnable(self) -> list[Task]:
+        """Those that are to run, or to be made ready to."""
+        return [task for task in self.tasks if task.desired_state <= TaskState.RUNNING]
+
+    def find(self, task_id: str) -> Task | None:
+        return next((task for task in self.tasks if task.id == task_id), None)
+
+    def add(self, task: Task, why: str) -> None:
+        self.tasks.append(task)
+        self.touched[task.id] = task, why
+
+    def change(self, task: Task, why: str) -> None:
+        self.tasks = [task if other.id == task.id else other for other in self.tasks]
+        self.touched[task.id] = task, why
+
+    def delete(self, task: Task, why: str) -> None:
+        self.tasks = [other for other in self.tasks if other.id != task.id]
+        self.touched[task.id] = None, why
+
+    def want(self, task: Task, desired: TaskState, view: View, why: str) -> None:
+        """Raise the desired state; it never goes back."""
+        if task.desired_state < desired:
+            self.change(replace(task, desired_state=desired, updated_at=view.now), why)
+
+
+class Draft:
+    def __init__(self, service_id: str, service: Entry[Service] | None, view: View) -> None:
+        """
+        :param service: None if it was removed.
+        """
+        self.service_id, self.entry, self.view = service_id, service, view
+        self.wake_at: datetime | None = None
+        self._name = service_id
+        self.slots: dict[int, Slot] = {}
+        self._service_unchanged = Unchanged(Kind.SERVICE, service_id, 0 if service is None else service.version)
+        if service is not None:
+            self._name = service.value.spec.name
+
+    def read(self, tasks: Iterable[Entry[Task]]) -> Pause:
+        """The stored tasks of the service."""
+        created: dict[str, int] = {}
+        for entry in tasks:
+            task = entry.value
+            slot = self.slot(task.slot)
+            slot.tasks.append(task)
+            slot.stored[task.id] = entry.version
+            created[task.id] = entry.created
+            if self.entry is None:
+                self._name = task.service_name
+            yield
+        for slot in self.slots.values():
+            if len(slot.tasks) > 1:  # by the store's own order: leaders' clocks differ
+                slot.tasks.sort(key=lambda task: (created[task.id], task.id))
+                yield
+
+    @property
+    def service(self) -> Service:
+        if self.entry is None:
+            raise LookupError(self.service_id)
+        return self.entry.value
+
+    def slot(self, number: int) -> Slot:
+        found = self.slots.get(number)
+        if found is None:
+            found = self.slots[number] = Slot(number)
+        return found
+
+    def wake(self, at: datetime) -> None:
+        """Plan again then, at the latest."""
+        if self.wake_at is None or at < self.wake_at:
+            self.wake_at = at
+
+    def new_task(self, slot: Slot, *, run_at: datetime | None = None, waits_for: str = "") -> Task:
+        """A task of the service's present spec; desired Ready if it has to wait for anything, else Running."""
+        service, now = self.service, self.view.now
+        return Task(
+            id=self.view.new_id(),
+            service_id=service.id,
+            service_name=service.spec.name,
+            slot=slot.number,
+            spec=service.spec.task_template,
+            spec_version=service.spec_version,
+            created_at=now,
+            updated_at=now,
+            desired_state=TaskState.READY if run_at or waits_for else TaskState.RUNNING,
+            status=TaskStatus(timestamp=now, state=TaskState.PENDING, message=PENDING),
+            run_at=run_at,
+            waits_for=waits_for,
+            service_labels=service.spec.labels,
+        )
+
+    def decisions(self, slot: Slot) -> Iterator[Decision]:
+        """What becomes of a slot: its tasks change together, or not at all; each may be forgotten for itself, because a
+        history may be longer than a transaction."""
+        puts: list[Change] = []
+        guards = [self._service_unchanged]
+        reasons = []
+        for task_id, (task, why) in slot.touched.items():
+            version = slot.stored.get(task_id, 0)
+            unchanged = Unchanged(Kind.TASK, task_id, version)
+            if task is not None:
+                puts.append(Put(Kind.TASK, task_id, task))
+                guards.append(unchanged)
+                reasons.append(why)
+            elif version:
+                yield self._decision(why, [Delete(Kind.TASK, task_id)], [self._service_unchanged, unchanged])
+        if puts:
+            yield self._decision(reasons[0], puts, guards)
+
+    def _decision(self, why: str, changes: list[Change], guards: list[Unchanged]) -> Decision:
+        return Decision(f"{self._name}: {why}", changes, guards)

@@ -1,0 +1,96 @@
+"""What keeps a task from a node. Each filter both checks and explains; the words are swarmkit's
+(``manager/scheduler/filter.go``).
+
+Not here yet, because the specs have no such fields: plugins ("missing plugin on 2 nodes", between resources and
+constraints) and ports ("host-mode port already in use on 2 nodes", between platform and replicas).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from swarmd import constraints
+from swarmd.model import Availability, NodeState, Placement, Platform, Task
+from swarmd.scheduler.seats import Seat, reserved
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""As engines say it: as images say it."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    allows: Callable[[Seat], bool]
+    explain: Callable[[int], str]
+    """Why so many nodes, one at least, were refused."""
+
+
+def filters_of(task: Task) -> list[Filter]:
+    """Those that apply to the task, in the order in which a node is judged."""
+    placement = task.spec.placement or Placement()
+    filters = [Filter(_is_ready, _on("{} not available for new tasks"))]
+    cpus, memory = reserved(task)
+    if cpus or memory:
+        filters.append(
+            Filter(
+                lambda seat: cpus <= seat.free_cpus and memory <= seat.free_memory,
+                _on("insufficient resources on {}"),
+            )
+        )
+    if placement.constraints:
+        wanted = tuple(placement.constraints)
+        filters.append(
+            Filter(
+                lambda seat: constraints.hold(wanted, seat.node, seat.liveness),
+                _on("scheduling constraints not satisfied on {}"),
+            )
+        )
+    if placement.platforms:
+        platforms = placement.platforms
+        filters.append(Filter(lambda seat: _runs_any(platforms, seat), _on("unsupported platform on {}")))
+    if placement.max_replicas:
+        most, service_id = placement.max_replicas, task.service_id
+        filters.append(
+            Filter(lambda seat: seat.by_service[service_id] < most, _on("max replicas per node limit exceed"))
+        )
+    return filters
+
+
+def allows(filters: Sequence[Filter], seat: Seat) -> bool:
+    return all(each.allows(seat) for each in filters)
+
+
+def explain(filters: Sequence[Filter], seats: Iterable[Seat]) -> str:
+    """Why no node was found: each node counts for the first filter that refuses it, the most frequent first."""
+    refusals: Counter[int] = Counter()
+    for seat in seats:
+        for number, each in enumerate(filters):
+            if not each.allows(seat):
+                refusals[number] += 1
+                break
+    ordered = sorted(refusals.items(), key=lambda refusal: (-refusal[1], refusal[0]))
+    parts = "; ".join(filters[number].explain(nodes) for number, nodes in ordered)
+    return f"no suitable node ({parts})" if parts else "no suitable node"
+
+
+def _on(sentence: str) -> Callable[[int], str]:
+    return lambda nodes: sentence.format("1 node" if nodes == 1 else f"{nodes} nodes")
+
+
+def _is_ready(seat: Seat) -> bool:
+    return seat.liveness.state is NodeState.READY and seat.node.spec.availability is Availability.ACTIVE
+
+
+def _runs_any(platforms: Sequence[Platform], seat: Seat) -> bool:
+    node = seat.liveness.description.platform
+    return any(
+        (not platform.architecture or _architecture(platform) == _architecture(node))
+        and (not platform.os or platform.os.lower() == node.os.lower())
+        for platform in platforms
+    )
+
+
+def _architecture(platform: Platform) -> str:
+    said = platform.architecture.lower()
+    return _ARCHITECTURES.get(said, said)

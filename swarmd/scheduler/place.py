@@ -1,0 +1,90 @@
+"""Which task goes to which node; what the others wait for."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from swarmd.model import Task, TaskState, TaskStatus
+from swarmd.reconcile import Decision, Plan, Planning, complete
+from swarmd.scheduler.filters import allows, explain, filters_of
+from swarmd.scheduler.rank import rank
+from swarmd.scheduler.seats import Seat, Version, add_failures, survey, version_of
+from swarmd.store.contract import Entry, Kind, Put, Snapshot, Unchanged
+
+ASSIGNED = "scheduler assigned task to node"
+
+Failures = Mapping[str, Counter[Version]]
+"""How often versions of services have failed of late, by node id."""
+
+
+def place(snapshot: Snapshot, now: datetime, failures: Failures | None = None) -> Plan:
+    """Pure. Tasks placed in this very run count; applied, it leaves nothing to plan.
+
+    :param failures: what is remembered beyond the tasks that are stored.
+    """
+    return complete(placing(snapshot, now, failures))
+
+
+def placing(snapshot: Snapshot, now: datetime, failures: Failures | None = None) -> Planning:
+    """The same, pausing on the way."""
+    seats, waiting = yield from survey(snapshot, now)
+    add_failures(seats, failures or {})
+    groups: defaultdict[Version, list[Entry[Task]]] = defaultdict(list)
+    for entry in waiting:
+        if entry.value.service_id in snapshot.services:
+            groups[version_of(entry.value)].append(entry)
+    decisions: list[Decision] = []
+    for group in groups.values():
+        for decision in _place_group(group, list(seats.values()), now):
+            if decision is not None:
+                decisions.append(decision)
+            yield
+    return Plan(decisions)
+
+
+def _place_group(group: Sequence[Entry[Task]], seats: Sequence[Seat], now: datetime) -> Iterator[Decision | None]:
+    """Tasks of one spec: what is asked of a node is the same for all, so the nodes are judged once."""
+    example = group[0].value
+    filters = filters_of(example)
+    best = [(rank(example, seat), seat) for seat in seats if allows(filters, seat)]
+    heapq.heapify(best)
+    for number, entry in enumerate(group):
+        if not best:
+            reason = explain(filters, seats)
+            for left in group[number:]:
+                yield _leave(left, reason, now)
+            return
+        _, seat = best[0]
+        decision = _assign(entry, seat, now)
+        seat.take(entry.value)
+        if allows(filters, seat):
+            heapq.heapreplace(best, (rank(example, seat), seat))
+        else:
+            heapq.heappop(best)
+        yield decision
+
+
+def _assign(entry: Entry[Task], seat: Seat, now: datetime) -> Decision:
+    task = entry.value
+    status = TaskStatus(timestamp=now, state=TaskState.ASSIGNED, message=ASSIGNED)
+    assigned = replace(task, node_id=seat.node.id, status=status, updated_at=now)
+    guards = [Unchanged(Kind.TASK, task.id, entry.version), *seat.guards]
+    return Decision(f"{task.service_name}: assigned", [Put(Kind.TASK, task.id, assigned)], guards)
+
+
+def _leave(entry: Entry[Task], reason: str, now: datetime) -> Decision | None:
+    """Say why it still waits, unless that is said already."""
+    task = entry.value
+    if task.status.err == reason:
+        return None
+    status = replace(task.status, timestamp=now, err=reason)
+    return Decision(
+        f"{task.service_name}: {reason}",
+        [Put(Kind.TASK, task.id, replace(task, status=status, updated_at=now))],
+        [Unchanged(Kind.TASK, task.id, entry.version)],
+    )

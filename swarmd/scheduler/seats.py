@@ -1,0 +1,102 @@
+"""The nodes as the scheduler sees them: what runs there, what is free, what failed there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from swarmd.model import Node, NodeLiveness, NodeState, Task, TaskState
+from swarmd.store.contract import Entry, Kind, Snapshot, Unchanged
+
+FAILURES_COUNT_FOR = timedelta(minutes=5)
+PAUSE_EVERY = 500
+
+Version = tuple[str, int]
+"""A service's id and the version of its spec."""
+
+
+@dataclass(slots=True)
+class Seat:
+    """A node, and the tasks on it; changes while a plan places tasks."""
+
+    node: Node
+    liveness: NodeLiveness
+    guards: tuple[Unchanged, ...]
+    free_cpus: int
+    """Nano-CPUs that no task has reserved."""
+    free_memory: int
+    """Bytes that no task has reserved."""
+    tasks: int = 0
+    """Those that are to run."""
+    by_service: Counter[str] = field(default_factory=Counter)
+    failures: Counter[Version] = field(default_factory=Counter)
+
+    def take(self, task: Task) -> None:
+        """Reservations hold until a task is gone; it counts as a copy only while it is to run."""
+        cpus, memory = reserved(task)
+        self.free_cpus -= cpus
+        self.free_memory -= memory
+        if task.desired_state <= TaskState.RUNNING:
+            self.tasks += 1
+            self.by_service[task.service_id] += 1
+
+
+def reserved(task: Task) -> tuple[int, int]:
+    """Nano-CPUs and bytes."""
+    resources = task.spec.resources
+    if resources is None or resources.reservations is None:
+        return 0, 0
+    return resources.reservations.nano_cpus, resources.reservations.memory_bytes
+
+
+def version_of(task: Task) -> Version:
+    return task.service_id, task.spec_version
+
+
+def survey(snapshot: Snapshot, now: datetime) -> Generator[None, None, tuple[dict[str, Seat], list[Entry[Task]]]]:
+    """
+    :returns: the nodes' seats by node id, and the tasks that wait for a node, oldest first.
+    """
+    seats = {node_id: _seat(entry, snapshot.liveness.get(node_id)) for node_id, entry in snapshot.nodes.items()}
+    waiting: list[Entry[Task]] = []
+    for number, entry in enumerate(snapshot.tasks.values()):
+        if number % PAUSE_EVERY == 0:
+            yield
+        task = entry.value
+        if not task.node_id:
+            if task.status.state is TaskState.PENDING and task.desired_state <= TaskState.RUNNING:
+                waiting.append(entry)
+            continue
+        seat = seats.get(task.node_id)
+        if seat is None:
+            continue
+        if not task.status.state.is_final:
+            seat.take(task)
+        elif has_failed(task) and now - task.status.timestamp < FAILURES_COUNT_FOR:
+            seat.failures[version_of(task)] += 1
+    waiting.sort(key=lambda entry: (entry.created, entry.value.service_id, entry.value.slot))
+    return seats, waiting
+
+
+def has_failed(task: Task) -> bool:
+    return task.status.state in (TaskState.FAILED, TaskState.REJECTED)
+
+
+def add_failures(seats: Mapping[str, Seat], remembered: Mapping[str, Counter[Version]]) -> None:
+    """Count also failures of tasks that the history has not kept."""
+    for node_id, failures in remembered.items():
+        if node_id in seats:
+            seats[node_id].failures |= failures
+
+
+def _seat(entry: Entry[Node], liveness: Entry[NodeLiveness] | None) -> Seat:
+    seen = NodeLiveness(state=NodeState.UNKNOWN) if liveness is None else liveness.value
+    node = entry.value
+    guards = (
+        Unchanged(Kind.NODE, node.id, entry.version),
+        Unchanged(Kind.LIVENESS, node.id, 0 if liveness is None else liveness.version),
+    )
+    resources = seen.description.resources
+    return Seat(node, seen, guards, resources.nano_cpus, resources.memory_bytes)
