@@ -1,0 +1,8 @@
+"""Sessions with agents, on the leader: who is there, what each node is to run, what nodes report."""
+
+from swarmd.dispatcher.dispatcher import Dispatcher
+from swarmd.dispatcher.probe import IcmpProbe, Probe
+from swarmd.dispatcher.prober import Prober
+from swarmd.dispatcher.session import turn_away
+
+__all__ = ["Dispatcher", "IcmpProbe", "Probe", "Prober", "turn_away"]

@@ -1,0 +1,118 @@
+"""What each node is told of its tasks."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from swarmd.dispatcher.assignments import Assigned, Difference
+from swarmd.dispatcher.session import messages
+from swarmd.model import ContainerSpec, Task, TaskSpec, TaskState, TaskStatus
+from swarmd.store import Entry, Snapshot
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def a_task(task_id="t1", node_id="n1", state=TaskState.ASSIGNED, desired=TaskState.RUNNING, **given):
+    return Task(
+        id=task_id,
+        service_id="s1",
+        service_name="web",
+        slot=1,
+        spec=TaskSpec(),
+        spec_version=1,
+        created_at=NOW,
+        updated_at=NOW,
+        desired_state=desired,
+        status=TaskStatus(NOW, state),
+        node_id=node_id,
+        **given,
+    )
+
+
+class Cluster:
+    """Snapshots one after the other; entries that did not change stay the same objects, as in the store."""
+
+    def __init__(self):
+        self.assigned = Assigned()
+        self.snapshot = Snapshot()
+
+    def becomes(self, *tasks):
+        revision = self.snapshot.revision + 1
+        entries = {}
+        for task in tasks:
+            known = self.snapshot.tasks.get(task.id)
+            entries[task.id] = known if known and known.value == task else Entry(task, revision, revision)
+        self.snapshot = Snapshot(revision=revision, tasks=entries)
+        return self.assigned.advance(self.snapshot)
+
+
+@pytest.fixture
+def cluster():
+    return Cluster()
+
+
+def test_a_node_is_told_its_own_tasks_once_they_are_assigned(cluster):
+    assert cluster.becomes(a_task(node_id="", state=TaskState.PENDING)) == {}
+    told = cluster.becomes(a_task(), a_task("t2", "n2"))
+    assert {node: set(d.tasks) for node, d in told.items()} == {"n1": {"t1"}, "n2": {"t2"}}
+    assert cluster.assigned.of("n1") == [a_task()]
+
+
+def test_an_ended_task_is_told_until_history_forgets_it(cluster):
+    ended = a_task(state=TaskState.FAILED, desired=TaskState.SHUTDOWN)
+    cluster.becomes(ended)
+    assert cluster.assigned.of("n1") == [ended]
+    assert cluster.becomes() == {"n1": Difference(removed={"t1"})}
+    assert cluster.assigned.of("n1") == []
+
+
+def test_what_a_node_itself_has_reported_is_not_told_to_it(cluster):
+    cluster.becomes(a_task())
+    running = msgspec.structs.replace(a_task(state=TaskState.RUNNING), updated_at=NOW + timedelta(seconds=1))
+    assert cluster.becomes(running) == {}
+    assert cluster.assigned.of("n1") == [running]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"desired_state": TaskState.SHUTDOWN},
+        {"desired_state": TaskState.REMOVE},
+        {"service_labels": {"a": "b"}},
+        {"run_at": NOW},
+        {"spec": TaskSpec(container_spec=ContainerSpec(image="x"))},
+    ],
+)
+def test_a_task_that_managers_have_changed_is_told_again(cluster, change):
+    task = a_task(state=TaskState.RUNNING)
+    cluster.becomes(task)
+    changed = msgspec.structs.replace(task, **change)
+    assert cluster.becomes(changed) == {"n1": Difference(tasks={"t1": changed})}
+    assert cluster.becomes(changed) == {}
+
+
+def test_a_change_that_came_together_with_a_report_is_told(cluster):
+    cluster.becomes(a_task())
+    both = a_task(state=TaskState.RUNNING, desired=TaskState.SHUTDOWN)
+    assert cluster.becomes(both) == {"n1": Difference(tasks={"t1": both})}
+
+
+def test_differences_that_were_not_sent_yet_come_together():
+    waiting = Difference(tasks={"t1": a_task("t1"), "t2": a_task("t2")})
+    waiting.add(Difference(tasks={"t3": a_task("t3")}, removed={"t1"}))
+    assert waiting == Difference(tasks={"t2": a_task("t2"), "t3": a_task("t3")}, removed={"t1"})
+
+
+def test_many_changes_go_out_in_portions():
+    difference = Difference({f"t{n}": a_task(f"t{n}") for n in range(250)}, {f"r{n}" for n in range(150)})
+    sent = list(messages(difference))
+    assert all(len(m.tasks) <= 100 and len(m.removed) <= 100 and not m.complete for m in sent)
+    assert [t.id for m in sent for t in m.tasks] == list(difference.tasks)
+    assert {r for m in sent for r in m.removed} == difference.removed
+
+
+def test_big_tasks_go_out_in_small_portions():
+    big = TaskSpec(container_spec=ContainerSpec(env=["x" * 400_000]))
+    tasks = {f"t{n}": msgspec.structs.replace(a_task(f"t{n}"), spec=big) for n in range(7)}
+    assert [len(m.tasks) for m in messages(Difference(tasks))] == [3, 3, 1]
