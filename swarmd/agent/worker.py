@@ -1,0 +1,118 @@
+"""The node's tasks: those that managers have assigned, and those that were there when the daemon started."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime
+from typing import NoReturn
+
+from swarmd.agent.boot import booted_at
+from swarmd.agent.outbox import Outbox
+from swarmd.agent.runner import Machinery, Runner
+from swarmd.agent.storage import Storage
+from swarmd.engine.client import Engine
+from swarmd.engine.container import NODE_ID, TASK_ID
+from swarmd.engine.pull import Puller
+from swarmd.engine.watch import Watch
+from swarmd.errors import EngineRefused, EngineUnreachable
+from swarmd.model import Task
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Runs tasks while ``run`` runs. Its end leaves all containers as they are; the next one takes them up."""
+
+    def __init__(self, engine: Engine, storage: Storage, node_id: str, *, booted: datetime | None = None) -> None:
+        """
+        :param booted: when the engine's machine was started; absent: this one.
+        """
+        self.outbox = Outbox()
+        self.watch = Watch(engine)
+        self._engine = engine
+        self._storage = storage
+        self._node_id = node_id
+        self._machinery = Machinery(engine, self.watch, Puller(engine), booted or booted_at())
+        self._runners: dict[str, Runner] = {}
+        self._leftovers = asyncio.Event()
+        self._started = asyncio.Event()
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """By id, each with the status that was last reached."""
+        return {task_id: runner.task for task_id, runner in self._runners.items()}
+
+    async def run(self) -> NoReturn:
+        """Begins with the stored tasks, without any manager."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            group.create_task(self.watch.run())
+            for task in await asyncio.to_thread(self._storage.load):
+                self._begin(task)
+            if self._runners:
+                log.info("taking up %d stored tasks", len(self._runners))
+            self._started.set()
+            while True:
+                await self._leftovers.wait()
+                self._leftovers.clear()
+                await self._remove_leftovers()
+
+    async def assign(self, *, tasks: list[Task], removed: list[str], complete: bool) -> None:
+        """What managers want of this node; with ``complete``, whatever is not named is to be forgotten."""
+        await self._started.wait()
+        named = {task.id for task in tasks}
+        gone = [task_id for task_id in self._runners if task_id not in named] if complete else removed
+        for task_id in gone:
+            if runner := self._runners.get(task_id):
+                runner.forget()
+        for task in tasks:
+            self._take(task)
+        if complete:
+            self._leftovers.set()
+
+    def _take(self, task: Task) -> None:
+        runner = self._runners.get(task.id)
+        if runner is None:
+            self._begin(task)
+            return
+        runner.redirect(task)
+        if task.status != runner.task.status:
+            self.outbox.put(task.id, runner.task.status)
+
+    def _begin(self, task: Task) -> None:
+        runner = self._runners[task.id] = Runner(task, self._machinery, self._changed)
+        self._group.create_task(self._see_through(runner))
+
+    async def _see_through(self, runner: Runner) -> None:
+        await runner.run()
+        task_id = runner.task.id
+        del self._runners[task_id]
+        self.outbox.drop(task_id)
+        log.info("task %s of %s is forgotten", task_id, runner.task.service_name)
+        try:
+            await asyncio.to_thread(self._storage.delete, task_id)
+        except (OSError, ValueError) as error:
+            log.warning("the file of task %s could not be deleted: %s", task_id, error)
+
+    async def _changed(self, task: Task) -> None:
+        status = task.status
+        log.info("task %s of %s is %s %s", task.id, task.service_name, status.state.word, status.err)
+        try:
+            await asyncio.to_thread(self._storage.save, task)
+        except (OSError, ValueError) as error:
+            # A full disk stops no task; after a restart, its container tells how far it had come.
+            log.warning("task %s could not be stored: %s", task.id, error)
+        self.outbox.put(task.id, status)
+
+    async def _remove_leftovers(self) -> None:
+        """Containers of tasks of this node that no manager knows of: the node's state was lost, or restored."""
+        await self.watch.answering()
+        try:
+            for container in await self._engine.tasks():
+                task_id = container.labels.get(TASK_ID, "")
+                if container.labels.get(NODE_ID) == self._node_id and task_id not in self._runners:
+                    log.warning("removing a container of task %s, which is not assigned here", task_id)
+                    await self._engine.remove(container.id)
+        except (EngineUnreachable, EngineRefused) as error:
+            log.warning("containers without a task could not be removed now: %s", error)

@@ -1,0 +1,429 @@
+"""The node's tasks on an engine that does what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from agent_tasks import NODE, a_task, desired
+from engine_double import EngineDouble
+
+from swarmd.agent.storage import Storage
+from swarmd.agent.worker import Worker
+from swarmd.engine.client import Engine
+from swarmd.engine.container import container_name
+from swarmd.model import ContainerSpec, RestartCondition, RestartPolicy, Task, TaskSpec, TaskState, TaskStatus
+
+LONG = 10
+
+
+@pytest.fixture
+def engine() -> EngineDouble:
+    return EngineDouble()
+
+
+@pytest.fixture
+def socket(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("e") / "engine.sock"
+
+
+@asynccontextmanager
+async def working(folder: Path, socket: Path, *, booted: datetime | None = None) -> AsyncIterator[Worker]:
+    """Ends as a daemon does: by cancellation."""
+    async with Engine(socket) as client:
+        worker = Worker(client, Storage(folder), NODE, booted=booted)
+        running = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def until(worker: Worker, task: Task, is_so: Callable[[TaskStatus], bool]) -> TaskStatus:
+    async with asyncio.timeout(LONG):
+        while True:
+            for task_id, status in (await worker.outbox.some(1000)).items():
+                worker.outbox.delivered({task_id: status})
+                if task_id == task.id and is_so(status):
+                    return status
+
+
+async def state(worker: Worker, task: Task, wanted: TaskState) -> TaskStatus:
+    return await until(worker, task, lambda status: status.state == wanted)
+
+
+async def so(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LONG):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def give(worker: Worker, *tasks: Task, removed: list[str] | None = None, complete: bool = False) -> None:
+    await worker.assign(tasks=list(tasks), removed=removed or [], complete=complete)
+
+
+async def test_a_task_comes_to_run(engine, socket, tmp_path):
+    task = a_task()
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        status = await state(worker, task, TaskState.RUNNING)
+        assert engine.status(container_name(task)) == "running"
+    assert status.message == "started"
+    assert (status.container.container_id, status.container.pid) == (container_name(task), 4711)
+
+
+async def test_the_state_only_advances_and_says_dockers_words(engine, socket, tmp_path):
+    task, seen = a_task(), []
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        put = worker.outbox.put
+        worker.outbox.put = lambda task_id, status: (seen.append(status), put(task_id, status))
+        await give(worker, task)
+        await state(worker, task, TaskState.RUNNING)
+        engine.end(container_name(task), 0)
+        await state(worker, task, TaskState.COMPLETE)
+    assert [(status.state.word, status.message) for status in seen] == [
+        ("accepted", "accepted"),
+        ("preparing", "preparing"),
+        ("ready", "prepared"),
+        ("starting", "starting"),
+        ("running", "started"),
+        ("complete", "finished"),
+    ]
+
+
+async def test_an_image_that_is_nowhere_rejects_the_task(engine, socket, tmp_path):
+    task = a_task(ContainerSpec(image="docker.io/library/absent"))
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        status = await state(worker, task, TaskState.REJECTED)
+    assert (status.err, status.message) == ("No such image: absent:latest", "preparing")
+    assert engine.pulls == ["absent:latest"]
+
+
+async def test_a_container_that_exits_by_itself_has_failed(engine, socket, tmp_path):
+    task = a_task()
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        await state(worker, task, TaskState.RUNNING)
+        engine.end(container_name(task), 3)
+        status = await state(worker, task, TaskState.FAILED)
+    assert (status.err, status.container.exit_code) == ("task: non-zero exit (3)", 3)
+
+
+async def test_a_container_that_is_removed_by_force_has_failed_with_its_exit_code(engine, socket, tmp_path):
+    task = a_task()
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        await state(worker, task, TaskState.RUNNING)
+        engine.rm_force(container_name(task))
+        status = await state(worker, task, TaskState.FAILED)
+    assert status.err == "task: non-zero exit (137)"
+
+
+async def test_what_happened_while_the_stream_was_broken_is_found_out(engine, socket, tmp_path):
+    task = a_task()
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        await state(worker, task, TaskState.RUNNING)
+        engine.end_unheard(container_name(task), 4)
+        engine.drop_streams()
+        status = await state(worker, task, TaskState.FAILED)
+    assert status.err == "task: non-zero exit (4)"
+
+
+async def test_a_ready_task_waits_for_its_start(engine, socket, tmp_path):
+    task = a_task(desired=TaskState.READY)
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        await state(worker, task, TaskState.READY)
+        assert engine.status(container_name(task)) == "created"
+        await give(worker, desired(task, TaskState.RUNNING))
+        await state(worker, task, TaskState.RUNNING)
+
+
+async def test_a_ready_task_whose_container_was_removed_fails_at_its_start(engine, socket, tmp_path):
+    task = a_task(desired=TaskState.READY)
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        await state(worker, task, TaskState.READY)
+        engine.rm_force(container_name(task))
+        await give(worker, desired(task, TaskState.RUNNING))
+        status = await state(worker, task, TaskState.FAILED)
+    assert status.err == f"No such container: {container_name(task)}"
+
+
+async def test_a_start_that_fails_says_so(engine, socket, tmp_path):
+    task = a_task()
+    engine.refuse["start"] = (400, "exec: nothing: not found")
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        status = await state(worker, task, TaskState.FAILED)
+    assert status.err == "starting container failed: exec: nothing: not found"
+
+
+async def test_shutdown_stops_the_container_and_leaves_it_for_its_logs(engine, socket, tmp_path):
+    task = a_task()
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        await state(worker, task, TaskState.RUNNING)
+        await give(worker, desired(task, TaskState.SHUTDOWN))
+        status = await state(worker, task, TaskState.SHUTDOWN)
+        assert engine.status(container_name(task)) == "exited"
+    assert (status.message, status.container.exit_code) == ("shutdown", 143)
+
+
+async def test_a_container_that_cannot_be_stopped_is_not_called_ended(engine, socket, tmp_path):
+    task = a_task()
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        await state(worker, task, TaskState.RUNNING)
+        engine.refuse["stop"] = (500, "tried to kill container, but did not receive an exit event")
+        await give(worker, desired(task, TaskState.SHUTDOWN))
+        status = await until(worker, task, lambda status: status.err != "")
+        assert (status.state, status.err) == (TaskState.RUNNING, engine.refuse["stop"][1])
+        del engine.refuse["stop"]
+        assert (await state(worker, task, TaskState.SHUTDOWN)).err == ""
+
+
+async def test_remove_stops_removes_and_reports(engine, socket, tmp_path):
+    task = a_task()
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        await state(worker, task, TaskState.RUNNING)
+        await give(worker, desired(task, TaskState.REMOVE))
+        await state(worker, task, TaskState.SHUTDOWN)
+        await so(lambda: engine.status(container_name(task)) == "absent")
+        await give(worker, removed=[task.id])
+        await so(lambda: worker.tasks == {})
+    assert list(tmp_path.glob("*.json")) == []
+
+
+async def test_what_a_complete_assignment_does_not_name_goes(engine, socket, tmp_path):
+    kept, dropped = a_task(), a_task()
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, kept, dropped, complete=True)
+        await so(lambda: engine.status(container_name(dropped)) == engine.status(container_name(kept)) == "running")
+        await give(worker, kept, complete=True)
+        await so(lambda: engine.status(container_name(dropped)) == "absent")
+        assert engine.status(container_name(kept)) == "running"
+
+
+async def test_containers_of_this_nodes_forgotten_tasks_go_and_those_of_others_stay(engine, socket, tmp_path):
+    lost, foreign = a_task(), a_task(node_id="elsewhere")
+    async with engine.serving(socket):
+        for index, task in enumerate((lost, foreign)):
+            async with working(tmp_path / str(index), socket) as worker:
+                await give(worker, task)
+                await state(worker, task, TaskState.RUNNING)
+        async with working(tmp_path / "new", socket) as worker:
+            await give(worker, complete=True)
+            await so(lambda: engine.status(container_name(lost)) == "absent")
+        assert engine.status(container_name(foreign)) == "running"
+
+
+async def test_a_pull_is_given_up_when_the_task_is_not_wanted_any_more(engine, socket, tmp_path):
+    task = a_task()
+    engine.hold_pulls = asyncio.Event()
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        await so(lambda: engine.pulls != [])
+        await give(worker, desired(task, TaskState.SHUTDOWN))
+        await state(worker, task, TaskState.SHUTDOWN)
+        engine.hold_pulls.set()
+    assert engine.containers == {}
+
+
+async def test_the_daemon_ends_at_once_in_the_middle_of_a_pull(engine, socket, tmp_path):
+    engine.hold_pulls = asyncio.Event()
+    async with engine.serving(socket):
+        async with asyncio.timeout(LONG):
+            async with working(tmp_path, socket) as worker:
+                await give(worker, a_task(), a_task())
+                await so(lambda: engine.pulls != [])
+        assert not engine.hold_pulls.is_set()
+
+
+async def test_many_tasks_of_one_image_ask_the_registry_once(engine, socket, tmp_path):
+    tasks = [a_task() for _ in range(20)]
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, *tasks)
+        await so(lambda: [engine.status(container_name(task)) for task in tasks] == ["running"] * 20)
+    assert engine.pulls == ["busybox:latest"]
+
+
+async def test_tasks_that_wait_for_the_same_pull_share_it(engine, socket, tmp_path):
+    tasks = [a_task(ContainerSpec(image="far/away")) for _ in range(5)]
+    engine.registry.add("far/away:latest")
+    engine.hold_pulls = asyncio.Event()
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, *tasks)
+        await so(lambda: {each.status.state for each in worker.tasks.values()} == {TaskState.PREPARING})
+        await so(lambda: engine.pulls != [])
+        engine.hold_pulls.set()
+        await so(lambda: [engine.status(container_name(task)) for task in tasks] == ["running"] * 5)
+    assert engine.pulls == ["far/away:latest"]
+
+
+async def test_an_image_that_comes_to_the_registry_is_pulled_again(engine, socket, tmp_path):
+    early, late = (a_task(ContainerSpec(image="far/away")) for _ in range(2))
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, early)
+        await state(worker, early, TaskState.REJECTED)
+        engine.registry.add("far/away:latest")
+        await give(worker, late)
+        await state(worker, late, TaskState.RUNNING)
+    assert engine.pulls == ["far/away:latest"] * 2
+
+
+async def test_a_restarted_worker_takes_its_tasks_up_without_any_manager(engine, socket, tmp_path):
+    task = a_task()
+    async with engine.serving(socket):
+        async with working(tmp_path, socket) as worker:
+            await give(worker, task)
+            await state(worker, task, TaskState.RUNNING)
+        assert engine.status(container_name(task)) == "running"
+        engine.calls.clear()
+        async with working(tmp_path, socket) as worker:
+            await so(lambda: f"GET /containers/{container_name(task)}/json" in engine.calls)
+            assert worker.tasks[task.id].status.state == TaskState.RUNNING
+            engine.end(container_name(task), 5)
+            assert (await state(worker, task, TaskState.FAILED)).err == "task: non-zero exit (5)"
+    assert not [call for call in engine.calls if call.startswith(("POST", "DELETE"))]
+
+
+def power_cut(engine: EngineDouble, task: Task, *, code: int = 255) -> datetime:
+    """As dockerd leaves a container that ran when the power went. Returns when the machine was on again."""
+    booted = datetime.now(UTC)
+    engine.end_unheard(container_name(task), code)
+    engine.containers[container_name(task)]["State"].update(
+        StartedAt=(booted - timedelta(minutes=1)).isoformat(), FinishedAt=(booted + timedelta(seconds=1)).isoformat()
+    )
+    return booted
+
+
+async def test_after_a_power_cut_tasks_run_again_without_any_manager(engine, socket, tmp_path):
+    task = a_task()
+    async with engine.serving(socket):
+        async with working(tmp_path, socket) as worker:
+            await give(worker, task)
+            await state(worker, task, TaskState.RUNNING)
+        booted = power_cut(engine, task)
+        async with working(tmp_path, socket, booted=booted) as worker:
+            await state(worker, task, TaskState.RUNNING)
+            assert engine.status(container_name(task)) == "running"
+
+
+@pytest.mark.parametrize(("code", "policy"), [(3, None), (255, RestartPolicy(condition=RestartCondition.NONE))])
+async def test_what_ended_by_itself_or_is_never_to_restart_does_not_run_again(engine, socket, tmp_path, code, policy):
+    task = a_task(spec=TaskSpec(container_spec=ContainerSpec(image="busybox"), restart_policy=policy))
+    async with engine.serving(socket):
+        async with working(tmp_path, socket) as worker:
+            await give(worker, task)
+            await state(worker, task, TaskState.RUNNING)
+        booted = power_cut(engine, task, code=code)
+        async with working(tmp_path, socket, booted=booted) as worker:
+            assert (await state(worker, task, TaskState.FAILED)).err == f"task: non-zero exit ({code})"
+
+
+async def test_a_task_whose_file_is_lost_is_found_by_its_container(engine, socket, tmp_path):
+    task = a_task()
+    async with engine.serving(socket):
+        async with working(tmp_path / "old", socket) as worker:
+            await give(worker, task)
+            await state(worker, task, TaskState.RUNNING)
+        engine.calls.clear()
+        async with working(tmp_path / "new", socket) as worker:
+            await give(worker, task, complete=True)
+            await state(worker, task, TaskState.RUNNING)
+    assert not [call for call in engine.calls if call.endswith(("/start", "/stop"))]
+
+
+async def test_a_name_that_is_taken_by_a_stranger_rejects_the_task(engine, socket, tmp_path):
+    task = a_task()
+    engine.containers[container_name(task)] = {
+        "Id": "x",
+        "Name": "/x",
+        "State": {"Status": "running"},
+        "Config": {"Labels": {}},
+    }
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        assert "already in use" in (await state(worker, task, TaskState.REJECTED)).err
+
+
+async def test_without_its_engine_a_task_waits_and_says_why(engine, socket, tmp_path):
+    task = a_task()
+    async with working(tmp_path, socket) as worker:
+        await give(worker, task)
+        status = await until(worker, task, lambda status: "cannot connect to the Docker Engine" in status.err)
+        assert status.state == TaskState.PREPARING
+        async with engine.serving(socket):
+            assert (await state(worker, task, TaskState.RUNNING)).err == ""
+
+
+async def test_a_running_task_outlives_its_engines_absence(engine, socket, tmp_path):
+    task = a_task()
+    async with working(tmp_path, socket) as worker:
+        async with engine.serving(socket):
+            await give(worker, task)
+            await state(worker, task, TaskState.RUNNING)
+        engine.calls.clear()
+        async with engine.serving(socket):
+            await so(lambda: f"GET /containers/{container_name(task)}/json" in engine.calls)
+            engine.end(container_name(task), 6)
+            assert (await state(worker, task, TaskState.FAILED)).err == "task: non-zero exit (6)"
+
+
+async def test_a_task_with_a_health_check_runs_once_it_is_healthy(engine, socket, tmp_path):
+    task = a_task(ContainerSpec(image="busybox", env=["HEALTH=1"]))
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        await so(lambda: engine.status(container_name(task)) == "running")
+        assert worker.tasks[task.id].status.state == TaskState.STARTING
+        engine.health(container_name(task), "healthy")
+        await state(worker, task, TaskState.RUNNING)
+
+
+@pytest.mark.parametrize("was_healthy", [True, False])
+async def test_an_unhealthy_task_is_stopped_and_fails(engine, socket, tmp_path, was_healthy):
+    task = a_task(ContainerSpec(image="busybox", env=["HEALTH=1"]))
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        await so(lambda: engine.status(container_name(task)) == "running")
+        if was_healthy:
+            engine.health(container_name(task), "healthy")
+            await state(worker, task, TaskState.RUNNING)
+        engine.health(container_name(task), "unhealthy")
+        status = await state(worker, task, TaskState.FAILED)
+    assert status.err == "task: non-zero exit (143): dockerexec: unhealthy container"
+
+
+async def test_a_bad_placeholder_rejects_the_task(engine, socket, tmp_path):
+    task = a_task(ContainerSpec(image="busybox", hostname="{{.Nothing}}"))
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        assert "there is no .Nothing" in (await state(worker, task, TaskState.REJECTED)).err
+
+
+async def test_desired_states_never_go_back(engine, socket, tmp_path):
+    task = a_task()
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        await state(worker, task, TaskState.RUNNING)
+        await give(worker, desired(task, TaskState.SHUTDOWN))
+        await give(worker, task)
+        await state(worker, task, TaskState.SHUTDOWN)
+
+
+async def test_a_manager_that_knows_an_older_status_is_told_the_newer_one_again(engine, socket, tmp_path):
+    task = a_task()
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        await state(worker, task, TaskState.RUNNING)
+        await give(worker, task, complete=True)
+        await state(worker, task, TaskState.RUNNING)
