@@ -1,0 +1,171 @@
+"""``/services``: create, list, inspect, change and remove."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections import Counter
+from datetime import UTC, datetime
+
+import msgspec
+from aiohttp import web
+
+from swarmd.api import answers, quorum, reading, rendering, validation
+from swarmd.api.context import Route
+from swarmd.api.decoding import not_implemented
+from swarmd.api.defaults import complete_task
+from swarmd.api.filters import any_prefix, labels_match, one_of, parse_filters
+from swarmd.api.given_names import given_name
+from swarmd.api.lookup import find_service
+from swarmd.errors import AlreadyExists, OutOfSequence, Unimplemented
+from swarmd.model import Service, ServiceMode, ServiceSpec, TaskSpec, TaskState, new_id
+from swarmd.model.specs import ReplicatedMode
+from swarmd.store import Delete, Kind, Put, Snapshot, Unchanged
+
+_FILTERS = ("name", "id", "label", "mode", "runtime")
+_NO_CREDENTIALS = (
+    "registry credentials are not kept by swarmd yet: nodes pull the image without them, "
+    "unless they are logged in to the registry themselves"
+)
+
+
+async def index(request: web.Request) -> web.Response:
+    filters = parse_filters(request.query.get("filters"), _FILTERS)
+    with_status = answers.strict_flag(request, "status")
+    snapshot = await quorum.read(request)
+    running = _running(snapshot) if with_status else Counter[str]()
+    chosen = [
+        entry
+        for entry in snapshot.services.values()
+        if any_prefix(entry.value.id, filters.get("id"))
+        and any_prefix(entry.value.spec.name, filters.get("name"))
+        and labels_match(entry.value.spec.labels, filters.get("label"))
+        and one_of("replicated", filters.get("mode"))
+        and one_of("container", [name or "container" for name in filters.get("runtime", ())])
+    ]
+    chosen.sort(key=lambda entry: entry.value.id)
+    return answers.json(
+        [
+            rendering.service(
+                entry,
+                status={
+                    "RunningTasks": running[entry.value.id],
+                    "DesiredTasks": entry.value.spec.replicas,
+                    "CompletedTasks": 0,
+                }
+                if with_status
+                else None,
+            )
+            for entry in chosen
+        ]
+    )
+
+
+def _running(snapshot: Snapshot) -> Counter[str]:
+    return Counter(
+        entry.value.service_id for entry in snapshot.tasks.values() if entry.value.status.state is TaskState.RUNNING
+    )
+
+
+async def create(request: web.Request) -> web.Response:
+    spec = await reading.service_spec(request)
+    if not spec.name:
+        spec = msgspec.structs.replace(spec, name=given_name())
+    validation.check_service(spec)
+    spec = _with_replicas(spec)
+    snapshot = await quorum.read(request)
+    taken = AlreadyExists(f"name conflicts with an existing object: service {spec.name} already exists")
+    if any(entry.value.spec.name == spec.name for entry in snapshot.services.values()):
+        raise taken
+    now = datetime.now(UTC)
+    service = Service(id=new_id(), spec=spec, spec_version=1, created_at=now, updated_at=now)
+    try:
+        await quorum.write(request, [Put(Kind.SERVICE, service.id, service)], Unchanged(Kind.SERVICE, service.id, 0))
+    except AlreadyExists:
+        raise taken from None
+    return answers.json({"ID": service.id, "Warnings": _warnings(request)}, 201)
+
+
+async def inspect(request: web.Request) -> web.Response:
+    insert_defaults = answers.strict_flag(request, "insertDefaults")
+    entry = find_service(await quorum.read(request), request.match_info["id"])
+    return answers.json(rendering.service(entry, insert_defaults=insert_defaults))
+
+
+async def update(request: web.Request) -> web.Response:
+    spec = await reading.service_spec(request)
+    version = answers.version(request, "service")
+    if request.query.get("rollback", "") not in {"", "none"}:
+        raise not_implemented("docker service rollback")
+    entry = find_service(await quorum.read(request), request.match_info["id"])
+    service = entry.value
+    validation.check_service(spec)
+    if spec.name != service.spec.name:
+        raise Unimplemented("renaming services is not supported")
+    if version != entry.version:
+        raise OutOfSequence
+    spec = _with_replicas(spec)
+    changed = msgspec.structs.replace(
+        service,
+        spec=spec,
+        previous_spec=service.spec,
+        spec_version=service.spec_version + makes_out_of_date(service.spec.task_template, spec.task_template),
+        updated_at=datetime.now(UTC),
+    )
+    guard = Unchanged(Kind.SERVICE, service.id, version)
+    await quorum.write(request, [Put(Kind.SERVICE, service.id, changed)], guard)
+    return answers.json({"Warnings": _warnings(request)})
+
+
+def makes_out_of_date(old: TaskSpec, new: TaskSpec) -> bool:
+    """Whether tasks of the old spec must be replaced. Placement alone does not: a task stays where it still fits.
+
+    Compared is what the specs come to: docker-py sends the defaults explicitly with each update, and no task is to
+    restart for that.
+    """
+    old, new = complete_task(old), complete_task(new)
+    return msgspec.structs.replace(new, placement=old.placement) != old
+
+
+async def remove(request: web.Request) -> web.Response:
+    """Whatever version it has: a removal that races an update wins."""
+    for _ in range(5):
+        entry = find_service(await quorum.read(request), request.match_info["id"])
+        identity = entry.value.id
+        try:
+            await quorum.write(
+                request, [Delete(Kind.SERVICE, identity)], Unchanged(Kind.SERVICE, identity, entry.version)
+            )
+        except OutOfSequence:
+            continue
+        return answers.nothing()
+    raise OutOfSequence
+
+
+async def logs(_: web.Request) -> web.Response:
+    raise not_implemented("docker service logs")
+
+
+def _with_replicas(spec: ServiceSpec) -> ServiceSpec:
+    return msgspec.structs.replace(spec, mode=ServiceMode(ReplicatedMode(spec.replicas)))
+
+
+def _warnings(request: web.Request) -> list[str] | None:
+    """docker-py sends credentials whenever it has some, so they are no ground to refuse a service."""
+    sent = request.headers.get("X-Registry-Auth", "")
+    try:
+        credentials = msgspec.json.decode(base64.urlsafe_b64decode(sent + "==")) if sent else {}
+    except (binascii.Error, ValueError, msgspec.DecodeError):
+        credentials = {"unreadable": True}
+    given = isinstance(credentials, dict) and any(credentials.values())
+    return [_NO_CREDENTIALS] if given else None
+
+
+ROUTES: tuple[Route, ...] = (
+    ("GET", "/services", index),
+    ("POST", "/services/create", create),
+    ("GET", "/services/{id:[^/]+}", inspect),
+    ("POST", "/services/{id:[^/]+}/update", update),
+    ("DELETE", "/services/{id:[^/]+}", remove),
+    ("GET", "/services/{id:[^/]+}/logs", logs),
+)

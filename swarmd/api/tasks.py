@@ -1,0 +1,58 @@
+"""``/tasks``: list and inspect."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from swarmd.api import answers, quorum, rendering
+from swarmd.api.context import Route
+from swarmd.api.decoding import not_implemented
+from swarmd.api.filters import any_prefix, labels_match, one_of, parse_filters, words
+from swarmd.api.lookup import find_node, find_service, find_task, task_name
+from swarmd.model import Task, TaskState
+from swarmd.store import Snapshot
+
+_FILTERS = ("name", "id", "label", "service", "node", "desired-state", "_up-to-date", "runtime")
+
+
+async def index(request: web.Request) -> web.Response:
+    filters = parse_filters(request.query.get("filters"), _FILTERS)
+    states = words(filters.get("desired-state"), [state.word for state in TaskState], "desired-state")
+    snapshot = await quorum.read(request)
+    services = [find_service(snapshot, wanted).value.id for wanted in filters.get("service", ())]
+    nodes = [find_node(snapshot, wanted).value.id for wanted in filters.get("node", ())]
+    chosen = [
+        entry
+        for entry in snapshot.tasks.values()
+        if one_of(entry.value.service_id, services)
+        and one_of(entry.value.node_id, nodes)
+        and one_of(entry.value.desired_state.word, states)
+        and any_prefix(entry.value.id, filters.get("id"))
+        and any_prefix(task_name(entry.value), filters.get("name"))
+        and labels_match(entry.value.service_labels, filters.get("label"))
+        and one_of("container", [name or "container" for name in filters.get("runtime", ())])
+        and (not filters.get("_up-to-date") or up_to_date(snapshot, entry.value))
+    ]
+    chosen.sort(key=lambda entry: entry.value.id)
+    return answers.json([rendering.task(entry) for entry in chosen])
+
+
+def up_to_date(snapshot: Snapshot, task: Task) -> bool:
+    """Whether the task was made by its service's present spec."""
+    service = snapshot.services.get(task.service_id)
+    return service is not None and service.value.spec_version == task.spec_version
+
+
+async def inspect(request: web.Request) -> web.Response:
+    return answers.json(rendering.task(find_task(await quorum.read(request), request.match_info["id"])))
+
+
+async def logs(_: web.Request) -> web.Response:
+    raise not_implemented("docker service logs")
+
+
+ROUTES: tuple[Route, ...] = (
+    ("GET", "/tasks", index),
+    ("GET", "/tasks/{id:[^/]+}", inspect),
+    ("GET", "/tasks/{id:[^/]+}/logs", logs),
+)

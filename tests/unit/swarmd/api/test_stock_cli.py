@@ -1,0 +1,210 @@
+"""The stock docker CLI against the API: what a user types, and what the terminal shows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+
+import pytest
+from scripted_membership import MANAGER1, MANAGER2
+
+from swarmd.errors import FailedPrecondition
+from swarmd.model import TaskState
+
+pytestmark = pytest.mark.skipif(shutil.which("docker") is None, reason="the docker CLI is not on this machine")
+
+
+class Terminal:
+    def __init__(self, api, home) -> None:
+        self.api = api
+        self._home = home
+
+    async def __call__(self, line: str, *, fails: bool = False) -> str:
+        """What the command prints, both streams in one."""
+        process = await asyncio.create_subprocess_exec(
+            "docker",
+            "-H",
+            f"unix://{self.api.socket}",
+            *line.split(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={"PATH": os.environ["PATH"], "HOME": str(self._home)},
+        )
+        output, _ = await asyncio.wait_for(process.communicate(), 60)
+        text = output.decode()
+        assert (process.returncode != 0) is fails, text
+        return text
+
+
+@pytest.fixture
+def outside(api, tmp_path) -> Terminal:
+    return Terminal(api, tmp_path)
+
+
+@pytest.fixture
+def docker(swarm, tmp_path) -> Terminal:
+    return Terminal(swarm, tmp_path)
+
+
+def columns(text: str) -> list[list[str]]:
+    return [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
+
+
+async def test_init_prints_the_join_command(outside):
+    text = await outside("swarm init --advertise-addr 192.168.56.10 --task-history-limit 3")
+    assert f"Swarm initialized: current node ({MANAGER1}) is now a manager." in text
+    assert f"docker swarm join --token SWMTKN-1-{'a' * 50}-worker 192.168.56.10:2377" in text
+    assert outside.api.membership.calls[0].spec.orchestration.task_history_retention_limit == 3
+    text = await outside("swarm init", fails=True)
+    assert "Error response from daemon: This node is already part of a swarm." in text
+
+
+async def test_join_and_leave(outside):
+    assert "This node is not a swarm manager" in await outside("node ls", fails=True)
+    assert await outside("swarm join --token x 192.168.56.10:2377") == "This node joined a swarm as a worker.\n"
+    assert "Worker nodes can't be used to view or modify cluster state" in await outside("node ls", fails=True)
+    assert "Is Manager: false" in await outside("info")
+    assert await outside("swarm leave") == "Node left the swarm.\n"
+    assert "This node is not part of a swarm" in await outside("swarm leave", fails=True)
+    assert " Swarm: inactive\n" in await outside("info")
+
+
+async def test_node_ls(docker):
+    assert columns(await docker("node ls")) == [
+        ["ID", "HOSTNAME", "STATUS", "AVAILABILITY", "MANAGER STATUS", "ENGINE VERSION"],
+        [f"{MANAGER1} *", "manager1", "Ready", "Active", "Leader", "26.1.5"],
+        [MANAGER2, "manager2", "Ready", "Active", "Unreachable", "26.1.5"],
+        ["3worker1".ljust(25, "0"), "worker1", "Ready", "Active", "26.1.5"],
+    ]
+
+
+async def test_node_inspect_update_and_rm(docker):
+    text = await docker("node inspect --pretty self")
+    assert "Hostname:              \tmanager1" in text
+    assert " Leader:\t\tYes" in text
+    assert await docker("node update --label-add disk=big --availability drain worker1") == "worker1\n"
+    text = await docker("node inspect --pretty worker1")
+    assert " - disk=big\n - zone=a" in text
+    assert "Availability:         \tDrain" in text
+    assert await docker("node update --label-rm zone worker1") == "worker1\n"
+    assert "zone=a" not in await docker("node inspect worker1")
+    assert "is not down and can't be removed" in await docker("node rm worker1", fails=True)
+    assert await docker("node rm --force worker1") == "worker1\n"
+    assert "Error response from daemon: node worker1 not found" in await docker("node inspect worker1", fails=True)
+
+
+async def test_promote_and_demote(docker):
+    assert await docker("node promote worker1") == "Node worker1 promoted to a manager in the swarm.\n"
+    assert await docker("node promote manager2") == f"Node {MANAGER2} is already a manager.\n"
+    assert await docker("node demote manager2") == "Manager manager2 demoted in the swarm.\n"
+    words = "attempting to demote the last manager of the swarm"
+    docker.api.membership.refuse_demotion = FailedPrecondition(words)
+    text = await docker("node demote manager1", fails=True)
+    assert text == f"Error response from daemon: rpc error: code = FailedPrecondition desc = {words}\n"
+
+
+async def test_join_token_and_its_rotation(docker):
+    token = f"SWMTKN-1-{'a' * 50}-worker"
+    assert await docker("swarm join-token -q worker") == f"{token}\n"
+    text = await docker("swarm join-token --rotate worker")
+    assert "Successfully rotated worker join token." in text
+    assert f"docker swarm join --token {token}2 192.168.56.10:2377" in text
+
+
+async def test_swarm_update_is_seen_in_info(docker):
+    text = await docker(
+        "swarm update --task-history-limit 7 --cert-expiry 48h --dispatcher-heartbeat 7s --snapshot-interval 9"
+    )
+    assert text == "Swarm updated.\n"
+    text = await docker("info")
+    assert "Task History Retention Limit: 7" in text
+    assert "Snapshot Interval: 9" in text
+    assert "Heartbeat Period: 7 seconds" in text
+    assert "Expiry Duration: 2 days" in text
+    assert "  Managers: 2\n  Nodes: 3\n" in text
+    assert "two-manager configuration" in text
+    assert "minimum certificate expiry time is: 1h0m0s" in await docker("swarm update --cert-expiry 1m", fails=True)
+    assert "AutoLockManagers is not implemented" in await docker("swarm update --autolock", fails=True)
+    assert await docker("swarm unlock-key", fails=True) == "no unlock key is set\n"
+    assert "BEGIN CERTIFICATE" in await docker("swarm ca")
+    assert "CAConfig.ForceRotate is not implemented" in await docker("swarm ca --rotate -d", fails=True)
+
+
+async def test_a_service_from_create_to_rm(docker, add_task):
+    text = await docker(
+        "service create -d --name web --replicas 2 --env A=b --label x=y --limit-cpu 0.5 nginx:alpine sh -c true"
+    )
+    identity = text.split()[-1]
+    assert len(identity) == 25
+    await add_task(identity, 1, TaskState.RUNNING)
+    await add_task(identity, 2, TaskState.REJECTED, desired=TaskState.SHUTDOWN, err="No such image: nginx:alpine")
+    assert columns(await docker("service ls")) == [
+        ["ID", "NAME", "MODE", "REPLICAS", "IMAGE", "PORTS"],
+        [identity[:12], "web", "replicated", "1/2", "nginx:alpine"],
+    ]
+    shown = columns(await docker("service ps web"))
+    assert shown[0] == ["ID", "NAME", "IMAGE", "NODE", "DESIRED STATE", "CURRENT STATE", "ERROR", "PORTS"]
+    assert shown[1][1:5] == ["web.1", "nginx:alpine", "worker1", "Running"]
+    assert shown[2][1:5] == ["web.2", "nginx:alpine", "worker1", "Shutdown"]
+    assert "No such image: nginx:al" in shown[2][6]
+    assert [line[1] for line in columns(await docker("node ps worker1"))[1:]] == ["web.1", "web.2"]
+    assert await docker("service scale -d web=5") == "web scaled to 5\n"
+    text = await docker("service inspect --pretty web")
+    for line in (
+        "Name:\t\tweb",
+        " x=y",
+        " Replicas:\t5",
+        " Image:\t\tnginx:alpine",
+        " Args:\t\tsh -c true",
+        "  CPU:\t\t0.5",
+        "Endpoint Mode:\tvip",
+    ):
+        assert line in text.splitlines() or f"{line} " in text.splitlines(), text
+    assert "could not be accessed on a registry" in await docker("service update -d --image nginx:2 web")
+    assert await docker("inspect -f {{.Spec.TaskTemplate.ContainerSpec.Image}} web") == "nginx:2\n"
+    assert await docker("service rm web") == "web\n"
+    assert "service web not found" in await docker("service rm web", fails=True)
+
+
+async def test_the_progress_display_ends(docker, add_task):
+    async def run_it() -> None:
+        while not (services := docker.api.membership.the_store.snapshot().services):
+            await docker.api.membership.the_store.changed(docker.api.membership.the_store.snapshot().revision)
+        await add_task(next(iter(services)), 1, TaskState.RUNNING)
+
+    line = "service create --name web --update-monitor 1ms nginx:alpine"
+    text, _ = await asyncio.gather(docker(line), run_it())
+    assert "overall progress: 1 out of 1 tasks" in text
+    assert "verify: Service " in text
+    assert "converged" in text
+
+
+async def test_what_is_not_there_yet_is_said(docker):
+    await docker("service create -d --name web nginx")
+    for line, words in (
+        ("service create -d --mode global nginx", "Mode.Global"),
+        ("service create -d -p 80:80 nginx", "EndpointSpec.Ports"),
+        ("service create -d --mount type=volume,target=/x nginx", "TaskTemplate.ContainerSpec.Mounts"),
+        ("service create -d --log-driver none nginx", "TaskTemplate.LogDriver"),
+        ("service logs web", "docker service logs"),
+        ("service rollback -d web", "docker service rollback"),
+    ):
+        sentence = (
+            f"Error response from daemon: {words} is not implemented by swarmd yet; it comes with a later version\n"
+        )
+        assert (await docker(line, fails=True)).endswith(sentence)
+
+
+async def test_without_a_quorum(docker):
+    docker.api.membership.the_store.lost = True
+    assert "The swarm does not have a leader." in await docker("node ls", fails=True)
+    assert "The swarm does not have a leader." in await docker("info")
+
+
+async def test_the_version_is_the_lower_one(docker):
+    assert "API version:      1.45 (minimum version 1.24)" in await docker("version")
+    docker.api.engine.api_version = "1.44"
+    assert "1.44 (downgraded from" in await docker("version")
