@@ -1,0 +1,196 @@
+"""Nodes of a cluster on loopback: real etcd, real TLS, the daemon's whole life; only the Docker Engine is a double."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from aiohttp import web
+from etcd_members import free_address
+
+from swarmd.config import Config, EtcdConfig
+from swarmd.engine.client import Engine
+from swarmd.membership import InitRequest, JoinRequest
+from swarmd.model import NodeRole, NodeState
+from swarmd.node.lifecycle import Lifecycle
+from swarmd.store import Delete, Kind, Snapshot
+
+T = TypeVar("T")
+
+DEADLINE = 20.0
+CALM = {"heartbeat_interval": 100, "election_timeout": 1000}
+"""Three etcds and all else share the cores of one test run."""
+
+
+async def engine_without_containers(path: Path, name: str) -> web.AppRunner:
+    """What the agent asks of an engine before it has a task."""
+
+    async def info(_: web.Request) -> web.Response:
+        return web.json_response({"Name": name, "Architecture": "x86_64", "OSType": "linux", "ServerVersion": "26.1.5"})
+
+    async def version(_: web.Request) -> web.Response:
+        return web.json_response({"ApiVersion": "1.45"})
+
+    async def containers(_: web.Request) -> web.Response:
+        return web.json_response([])
+
+    async def events(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await asyncio.Event().wait()
+        return response
+
+    application = web.Application()
+    routes = {"/version": version, "/info": info, "/containers/json": containers, "/events": events}
+    for route, handler in routes.items():
+        for prefix in ("", "/v{version:[0-9.]+}"):
+            application.router.add_get(prefix + route, handler)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.UnixSite(runner, str(path)).start()
+    return runner
+
+
+@dataclass
+class RunningNode:
+    name: str
+    address: str
+    folder: Path
+    config: Config
+    lifecycle: Lifecycle
+    running: asyncio.Task[None] | None = None
+
+    @property
+    def id(self) -> str:
+        return self.lifecycle.local().node_id
+
+    def snapshot(self) -> Snapshot:
+        return self.lifecycle.store().snapshot()
+
+    async def init(self, **options: object) -> str:
+        return await self.lifecycle.init(
+            InitRequest(listen_address=self.address, advertise_address=self.address, **options)  # type: ignore[arg-type]
+        )
+
+    async def join(self, manager: RunningNode, role: NodeRole, *, token: str = "") -> None:
+        cluster = manager.snapshot().cluster
+        assert cluster is not None
+        known = cluster.value.manager_token if role is NodeRole.MANAGER else cluster.value.worker_token
+        await self.lifecycle.join(
+            JoinRequest((manager.address,), token or known, listen_address=self.address, advertise_address=self.address)
+        )
+
+    async def remove(self, node_id: str) -> None:
+        """``docker node rm --force``."""
+        await self.lifecycle.expel(node_id)
+        await self.lifecycle.store().commit([Delete(Kind.NODE, node_id), Delete(Kind.LIVENESS, node_id)])
+
+    async def until_worker(self) -> None:
+        await self._poll(lambda: not self.lifecycle.local().is_manager and self.lifecycle.manager is None)
+
+    async def until_serving(self) -> None:
+        await self._poll(lambda: self.lifecycle.manager is not None)
+        manager = self.lifecycle.manager
+        assert manager is not None
+        async with asyncio.timeout(DEADLINE):
+            await manager.serving()
+
+    async def until_refused(self) -> None:
+        await self._poll(lambda: "removed from the swarm" in self.lifecycle.local().error)
+
+    async def _poll(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while not condition():
+                await asyncio.sleep(0.02)
+
+    async def until(self, condition: Callable[[Snapshot], bool], what: str) -> Snapshot:
+        """Wait until this manager's store shows it."""
+        try:
+            async with asyncio.timeout(DEADLINE):
+                snapshot = await self.lifecycle.store().fresh()
+                while not condition(snapshot):
+                    snapshot = await self.lifecycle.store().changed(snapshot.revision)
+                return snapshot
+        except TimeoutError:
+            raise AssertionError(f"{self.name} has not seen that {what}") from None
+
+
+class Nodes:
+    """Starts and ends daemons; what is on their disks stays."""
+
+    def __init__(self, etcd: Path, folder: Path, group: asyncio.TaskGroup) -> None:
+        self._etcd, self._folder, self._group = etcd, folder, group
+        self._stack = contextlib.AsyncExitStack()
+        self._engines: dict[str, Engine] = {}
+        self.all: list[RunningNode] = []
+
+    async def node(self, name: str) -> RunningNode:
+        folder = self._folder / name
+        folder.mkdir()
+        runner = await engine_without_containers(folder / "e.sock", name)
+        self._stack.push_async_callback(runner.cleanup)
+        config = Config(
+            state_folder=str(folder / "s"),
+            engine_socket=str(folder / "e.sock"),
+            etcd=EtcdConfig(
+                binary=str(self._etcd),
+                etcdutl=str(self._etcd.with_name("etcdutl")),
+                unit="",
+                peer_port=int(free_address().rpartition(":")[2]),
+                **CALM,
+            ),
+        )
+        engine = await self._stack.enter_async_context(Engine(Path(config.engine_socket)))
+        node = RunningNode(name, free_address(), folder, config, Lifecycle(config, engine))
+        self._engines[name] = engine
+        self.all.append(node)
+        await self.start(node)
+        return node
+
+    async def start(self, node: RunningNode) -> None:
+        node.lifecycle = Lifecycle(node.config, self._engines[node.name])
+        node.running = self._group.create_task(node.lifecycle.run())
+        await asyncio.sleep(0)
+
+    async def stop(self, node: RunningNode) -> None:
+        """The daemon and its etcd, as when the machine goes down in order."""
+        assert node.running is not None
+        manager = node.lifecycle.manager
+        node.running.cancel()
+        await asyncio.wait([node.running])
+        if manager is not None:
+            await manager.process.stop()
+
+    async def close(self) -> None:
+        for node in self.all:
+            if node.running is not None and not node.running.done():
+                await self.stop(node)
+        await self._stack.aclose()
+
+
+@contextlib.asynccontextmanager
+async def nodes_on_loopback(etcd: Path, folder: Path) -> AsyncIterator[Nodes]:
+    async with asyncio.TaskGroup() as group:
+        nodes = Nodes(etcd, folder, group)
+        try:
+            yield nodes
+        finally:
+            await nodes.close()
+
+
+def roles(snapshot: Snapshot) -> dict[str, str]:
+    """Hostname to role, with a star where the manager votes."""
+    return {
+        snapshot.liveness[node_id].value.description.hostname: entry.value.role.value
+        + ("*" if entry.value.manager else "")
+        for node_id, entry in snapshot.nodes.items()
+        if node_id in snapshot.liveness
+    }
+
+
+def states(snapshot: Snapshot) -> dict[str, NodeState]:
+    return {entry.value.description.hostname: entry.value.state for entry in snapshot.liveness.values()}
