@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from provisioner import checks, inventory, playbooks, state, swarm
+from provisioner import checks, inventory, playbooks, shipping, state, swarm
 from provisioner.errors import LabUnhealthy, ProvisionError
 from provisioner.lab import HostSpec, majority
 from provisioner.machines import Machine, Provider
@@ -61,7 +61,7 @@ def differences(record: Record, machines: Sequence[Machine]) -> list[str]:
 
 def _told_otherwise(lab: LabFolder, record: Record) -> list[str]:
     """Whether the roles were told something else the last time, in words: machines that are handed over come with
-    variables, which may be others now."""
+    variables, which may be others now, and a newer `provision` brings a newer swarmd."""
     if not _told(lab).exists() or _told(lab).read_text() == inventory.text(record.spec, lab):
         return []
     return ["what the inventory tells the roles has changed"]
@@ -72,8 +72,12 @@ def _told(lab: LabFolder) -> Path:
 
 
 def _bring_up(lab: LabFolder, record: Record, provider: Provider, progress: Progress, *, cached: bool) -> None:
+    # Then hosts that stand on an image have another one below them than a new host would get.
+    is_told_otherwise = bool(_told_otherwise(lab, record))
+    bundles = shipping.of_lab(record.spec)
+    shipping.make(bundles, progress, log=lab.new_log("bundle"))
     converge = _converger(lab, record, progress) if cached else None
-    converged = provider.prepare(progress, converged_by=playbooks.digest(), converge=converge)
+    converged = provider.prepare(progress, converged_by=playbooks.digest(bundles), converge=converge)
     failures = provider.create(progress)
     write_inventory(lab, record)
     up_now = [machine.name for machine in provider.machines() if machine.name not in failures]
@@ -81,7 +85,9 @@ def _bring_up(lab: LabFolder, record: Record, provider: Provider, progress: Prog
         limit = ",".join(up_now) if failures else ""
         try:
             with provider.converging() as variables:
-                _converge_all(lab, progress, limit=limit, converged=converged, variables=variables)
+                _converge_all(
+                    lab, progress, limit=limit, converged=converged and not is_told_otherwise, variables=variables
+                )
         except ProvisionError as error:
             if not failures:
                 raise

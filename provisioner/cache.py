@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from provisioner import command, state
+from provisioner import command, shipping, state
 from provisioner.lab import BASES
 from provisioner.machines.vagrant import box
 
@@ -16,12 +16,13 @@ BOXES = "boxes"
 CONTAINERS = "containers"
 CONVERGED = "converged"
 PACKAGES = "packages"
+SWARMD = shipping.KIND
 
 
 @dataclass(frozen=True)
 class Entry:
     kind: str
-    """base, boxes, containers, converged or packages."""
+    """base, boxes, containers, converged, packages or swarmd."""
     name: str
     path: Path
     size: int
@@ -66,7 +67,7 @@ def prune(*, everything: bool) -> list[Entry]:
 
 def _folders() -> dict[str, Path]:
     cache = state.home() / "cache"
-    return {kind: cache / kind for kind in (BASE, BOXES, CONVERGED, CONTAINERS, PACKAGES)}
+    return {kind: cache / kind for kind in (BASE, BOXES, CONVERGED, CONTAINERS, PACKAGES, SWARMD)}
 
 
 def _is_current(entry: Entry) -> bool:
@@ -79,7 +80,10 @@ def _is_current(entry: Entry) -> bool:
 
         if entry.kind == BASE:
             return entry.name in {base.key(of) for of in BASES}
-        return entry.name in {converged.key(of, playbooks.digest()) for of in BASES}
+        digests = [(of, bundles) for of in BASES for bundles in ((), (shipping.of_base(of),))]
+        return entry.name in {converged.key(of, playbooks.digest(bundles)) for of, bundles in digests}
+    if entry.kind == SWARMD:
+        return shipping.is_current(entry.name)
     return True
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import yaml
 
+from provisioner import shipping
 from provisioner.lab import HostSpec, LabSpec
 from provisioner.machines.inventory import given
 from provisioner.state import LabFolder
@@ -48,6 +49,9 @@ ALL_PACKAGES_INSIDE: Mapping[str, object] = {
 }
 
 
+EMULATED: Mapping[str, object] = {"swarmd_etcd_heartbeat": 100, "swarmd_etcd_election": 1000}
+
+
 def build(spec: LabSpec, lab: LabFolder) -> dict[str, object]:
     """The inventory in the form of Ansible's yaml plugin: all, with the groups managers and workers."""
     hosts = _handed_over(spec, lab) if spec.provider == given.PROVIDER else {h.name: _host(h) for h in spec.hosts}
@@ -60,6 +64,7 @@ def build(spec: LabSpec, lab: LabFolder) -> dict[str, object]:
                 "ansible_ssh_args": f"-F {shlex.quote(str(lab.ssh_config))}",
                 "ansible_ssh_pipelining": True,
                 **VARIABLES.get(spec.provider, {}),
+                **(_of_swarmd(spec) if spec.engine == shipping.ENGINE else {}),
                 **(ALL_PACKAGES_INSIDE if spec.vagrant is not None and spec.vagrant.packages else {}),
             },
             "children": {
@@ -67,6 +72,18 @@ def build(spec: LabSpec, lab: LabFolder) -> dict[str, object]:
                 "workers": {"hosts": {host.name: hosts[host.name] for host in spec.workers}},
             },
         }
+    }
+
+
+def _of_swarmd(spec: LabSpec) -> dict[str, object]:
+    """What the role is told; its front takes the places at which the engine would listen."""
+    sockets = VARIABLES.get(spec.provider, {}).get("docker_sockets")
+    return {
+        "swarmd_state": "present",
+        "swarmd_bundles": [bundle.as_variable() for bundle in shipping.of_lab(spec)],
+        **({"swarmd_sockets": sockets} if sockets else {}),
+        # Without the help of the processor, 50 and 300 ms do not hold under load (measured).
+        **(EMULATED if spec.vagrant is not None and spec.vagrant.emulated else {}),
     }
 
 

@@ -25,6 +25,7 @@ from provisioner import inventory as lab_inventory
 from provisioner.errors import ProvisionError
 from provisioner.playbook_events import Events, Stats
 from provisioner.progress import Progress
+from provisioner.shipping import Bundle
 from provisioner.state import LabFolder
 
 # The longest silence of a sound run is one package download over a slow line.
@@ -33,6 +34,7 @@ TERMINATION_SECONDS = 5
 
 # What decides the content of a converged host, below the playbooks' folder.
 _OF_CONVERGED = ("converge.yml", "roles/base", "roles/docker")
+_OF_SWARMD = "roles/swarmd"
 
 
 def playbooks_dir() -> Path:
@@ -44,18 +46,22 @@ def playbooks_dir() -> Path:
     raise ProvisionError(f"the playbooks are not beside {package}", hint="install provision anew")
 
 
-def digest() -> str:
-    """A short hash of everything that decides what a converged host is: the playbooks, and what they are told."""
+def digest(bundles: Sequence[Bundle] = ()) -> str:
+    """A short hash of everything that decides what a converged host is: the playbooks, and what they are told.
+
+    :param bundles: what they install of swarmd; hosts whose swarm mode is Docker's own have none.
+    """
     root = playbooks_dir()
-    whole = hashlib.sha256(json.dumps(lab_inventory.VARIABLES, sort_keys=True).encode())
-    for path in _files(root):
+    told = [lab_inventory.VARIABLES, *([[bundle.version for bundle in bundles]] if bundles else [])]
+    whole = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for path in _files(root, (*_OF_CONVERGED, _OF_SWARMD) if bundles else _OF_CONVERGED):
         whole.update(f"\0{path.relative_to(root)}\0".encode())
         whole.update(path.read_bytes())
     return whole.hexdigest()[:12]
 
 
-def _files(root: Path) -> Iterator[Path]:
-    for name in _OF_CONVERGED:
+def _files(root: Path, names: Sequence[str]) -> Iterator[Path]:
+    for name in names:
         top = root / name
         found = [top] if top.is_file() else top.rglob("*")
         yield from sorted(path for path in found if path.is_file() and "__pycache__" not in path.parts)

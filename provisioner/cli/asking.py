@@ -13,7 +13,7 @@ from provisioner.lab import BASES, HYPERVISORS, LabSpec
 from provisioner.machines import select
 from provisioner.state import LabFolder, Record
 
-ENGINES = ("docker",)
+ENGINES = ("docker", "swarmd")
 # Options that mean something to one provider only.
 _ONLY = {
     "vagrant": ("hypervisor", "box", "memory", "cpus", "isolated"),

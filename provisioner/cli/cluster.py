@@ -37,7 +37,9 @@ def up(
             show_default="lxc for root on Linux, else vagrant",
         ),
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="Whose swarm mode: docker.", show_default="docker")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="Whose swarm mode: docker or swarmd.", show_default="docker")
+    ] = None,
     given: Annotated[
         Path | None,
         typer.Option("--inventory", "-i", help="Ansible inventory of machines with ssh; implies --provider inventory."),

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from provisioner import cache, doctor, images
+from provisioner import cache, doctor, images, shipping, state
 from provisioner.cli.opening import working_on
-from provisioner.cli.options import DEFAULT, Json, LabName, Quiet, example
+from provisioner.cli.options import DEFAULT, Json, LabName, Quiet, example, require_known
 from provisioner.cli.showing import columns, results
 from provisioner.errors import MachineLacks
+from provisioner.lab import BASES
 from provisioner.machines import select
 from provisioner.progress import Progress
 
@@ -25,6 +26,7 @@ MARKS = {"ok": ("✓", "green"), "advice": ("!", "yellow"), "missing": ("✗", "
 def register(app: typer.Typer) -> None:
     app.add_typer(images_app, name="images", no_args_is_help=True)
     app.add_typer(cache_app, name="cache", no_args_is_help=True)
+    app.command("bundle", epilog=example("provision bundle > bundles.json"))(bundle)
     app.command("doctor", epilog=example("provision doctor"))(diagnose)
 
 
@@ -90,6 +92,20 @@ def prune_cache(
     for entry in removed:
         results.print(f"{entry.kind} {entry.name} {_size(entry.size)}")
     results.print(f"{_size(sum(entry.size for entry in removed))} freed")
+
+
+def bundle(
+    base: Annotated[str | None, typer.Option(help="Only for this Debian: trixie or bookworm.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make the archives that the role swarmd installs, for a playbook that is run by hand; a lab makes its own.
+
+    Prints what the role is to be told: ansible-playbook … -e @bundles.json -e swarmd_state=present
+    """
+    require_known("base", base, BASES)
+    made = [shipping.of_base(of) for of in BASES if base in (None, of)]
+    shipping.make(made, Progress(quiet=quiet), log=state.home() / "cache" / shipping.KIND / "bundle.log")
+    results.print_json(json.dumps({"swarmd_bundles": [each.as_variable() for each in made]}))
 
 
 def diagnose(as_json: Json = False) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from provisioner import shipping
 from provisioner.doctor.finding import Finding, Verdict
 from provisioner.errors import MachineLacks
 from provisioner.lab import LabSpec
@@ -14,15 +15,19 @@ __all__ = ["Finding", "Verdict", "examine", "require"]
 
 def examine() -> list[Finding]:
     """Every finding, the good ones too, provider by provider."""
-    from provisioner.doctor import servers, vagrant  # noqa: PLC0415
+    from provisioner.doctor import servers, swarmd, vagrant  # noqa: PLC0415
 
-    return [*_lxc(), *vagrant.examine(), *servers.examine()]
+    return [*_lxc(), *vagrant.examine(), *servers.examine(), *swarmd.examine()]
 
 
 def require(spec: LabSpec) -> None:
     """:raises MachineLacks: something is missing without which this lab cannot be made."""
     if spec.provider == "lxc":
         _require(_lxc())
+    if not all(bundle.path.is_file() for bundle in shipping.of_lab(spec)):
+        from provisioner.doctor import swarmd  # noqa: PLC0415
+
+        _require(list(swarmd.examine()))
 
 
 def _lxc() -> list[Finding]:

@@ -26,7 +26,8 @@ _GENERALISE = """
 umount "$1"
 cd "$2"
 rm -rf root/.ssh root/.ansible etc/ssh/ssh_host_* etc/docker/key.json var/log/journal/* var/lib/dbus/machine-id \
-  var/lib/docker var/lib/containerd/* srv/provision etc/hostname etc/hosts etc/resolv.conf tmp/* var/tmp/*
+  var/lib/docker var/lib/containerd/* var/lib/swarmd srv/provision etc/hostname etc/hosts etc/resolv.conf \
+  tmp/* var/tmp/*
 : > etc/machine-id
 """
 

@@ -12,6 +12,7 @@ from ansible.module_utils.machine_state import (
     FORMAT,
     RECORD,
     Json,
+    brings_swarmd,
     file_state,
     home,
     is_system_user,
@@ -69,6 +70,7 @@ EXAMPLES = r"""
 RETURN = r"""
 is_ours: {description: Whether there is a record of this lab., type: bool, returned: always}
 removes_docker: {description: Whether Docker came by it., type: bool, returned: always}
+brings_swarmd: {description: Whether swarmd came by it., type: bool, returned: always}
 """
 
 
@@ -87,7 +89,7 @@ def main() -> None:
     record = load()
     if record is not None and record["lab"] != params["lab"]:
         if params["state"] == "read":
-            module.exit_json(changed=False, is_ours=False, removes_docker=False)
+            module.exit_json(changed=False, is_ours=False, removes_docker=False, brings_swarmd=False)
         module.fail_json(msg=f"this host belongs to another lab, {record['lab']}: take that one away first")
     before = text_of(record) if record else ""
     if params["state"] == "open":
@@ -95,15 +97,19 @@ def main() -> None:
         record = opened(record or _first(params["lab"]), params)
         _write(module, before, record)
         closed(record, params["users"])  # as it would be now, also after a run that broke off
-        module.exit_json(changed=not was_there, is_ours=True, removes_docker=removes_docker(record))
+        module.exit_json(changed=not was_there, is_ours=True, **_told(record))
     if record is None:
-        module.exit_json(changed=False, is_ours=False, removes_docker=False)
+        module.exit_json(changed=False, is_ours=False, removes_docker=False, brings_swarmd=False)
     stood = _settled(record)
     closed(record, params["users"])
     if params["state"] == "closed":
         _write(module, before, record)
     is_new = params["state"] == "closed" and _settled(record) != stood
-    module.exit_json(changed=is_new, is_ours=True, removes_docker=removes_docker(record))
+    module.exit_json(changed=is_new, is_ours=True, **_told(record))
+
+
+def _told(record: Json) -> dict[str, bool]:
+    return {"removes_docker": removes_docker(record), "brings_swarmd": brings_swarmd(record)}
 
 
 def _first(lab: str) -> Json:

@@ -19,6 +19,8 @@ FORMAT = 1
 DOCKER_FOLDERS = ("/var/lib/docker", "/var/lib/containerd", "/etc/docker", "/etc/containerd", "/etc/cni")
 DOCKER_LINKS = ("docker0", "docker_gwbridge")
 DOCKER_PACKAGES = ("docker.io", "docker-ce", "docker-engine", "moby-engine")
+# The link to the version of it that is in use.
+SWARMD = "/opt/swarmd/current"
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 # The record and a file's state are JSON; bytes that are no text survive in it as surrogates.
@@ -94,6 +96,12 @@ def packages() -> list[str]:
 def removes_docker(record: Json) -> bool:
     """Whether Docker came with the lab, and goes with it."""
     return any(package.partition(":")[0] in DOCKER_PACKAGES for package in record["packages"])
+
+
+def brings_swarmd(record: Json) -> bool:
+    """Whether swarmd came with the lab, and goes with it."""
+    states = record["files"].get(SWARMD, {})
+    return bool(states.get("after")) and not states.get("before")
 
 
 def groups() -> dict[str, list[str]]:
