@@ -15,8 +15,9 @@ from swarmd.errors import EngineRefused, EngineUnreachable, Internal, NoLeader, 
 from swarmd.etcd import EtcdError
 from swarmd.member.roster import majority
 from swarmd.node import protocol, remote
-from swarmd.node.manager import WITHDRAWN, Manager
+from swarmd.node.manager import Manager
 from swarmd.node.participation import Participation
+from swarmd.node.quorum import votes
 
 log = structlog.get_logger()
 
@@ -34,11 +35,7 @@ async def refusal(manager: Manager | None) -> str:
     except SwarmError:
         words += "Doing so may lose the consensus of your cluster. "
     else:
-        managers = [
-            entry.value.id
-            for entry in snapshot.nodes.values()
-            if entry.value.manager is not None and entry.value.manager.member_id != WITHDRAWN
-        ]
+        managers = [entry.value.id for entry in snapshot.nodes.values() if votes(entry.value)]
         reachable = len((await manager.reachability()).reachable.intersection(managers))
         if len(managers) <= 1:
             return (
@@ -63,7 +60,7 @@ async def say_goodbye(current: Participation) -> None:
             await _tell(current)
             if current.manager is not None:
                 try:
-                    await current.manager.withdraw()
+                    await current.manager.quorum.withdraw()
                 except (SwarmError, Internal, EtcdError) as error:
                     log.info("this manager leaves without giving its vote back", why=str(error))
 

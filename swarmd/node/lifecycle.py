@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import NoReturn
 
 import msgspec
@@ -17,28 +16,27 @@ from swarmd.engine.client import Engine
 from swarmd.errors import (
     AlreadyInSwarm,
     BadRequest,
-    FailedPrecondition,
-    Internal,
     Lost,
     NodeUnavailable,
     NoLeader,
     NotFound,
     NotInSwarm,
     NotManager,
-    SwarmError,
 )
-from swarmd.identity import contexts, tokens, trust
+from swarmd.identity import tokens
 from swarmd.identity.credentials import Credentials, NoCredentials
 from swarmd.identity.root import new_key, new_request
-from swarmd.member import disk, join, quorum_loss
+from swarmd.member import disk, join
 from swarmd.member.arguments import MemberConfig
 from swarmd.member.process import EtcdProcess
 from swarmd.membership import InitRequest, JoinRequest, LocalNode, LocalState, Reachability, Remote
-from swarmd.model import Availability, Cluster, Node, NodeRole, NodeSpec, new_id
-from swarmd.node import leaving, protocol, remote, state
-from swarmd.node.addresses import advertise_address, data_path_address, host_of, listen_address, remote_address
+from swarmd.model import NodeRole
+from swarmd.node import forced, leaving, protocol, state
+from swarmd.node.addresses import host_of
 from swarmd.node.authority import Authority
-from swarmd.node.manager import Entrance, Manager, Seed, etcd_process, member_config
+from swarmd.node.entering import ask_to_join, first_certificate, local_addresses, new_cluster
+from swarmd.node.etcd import etcd_process, member_config
+from swarmd.node.manager import Entrance, Manager, Seed
 from swarmd.node.participation import Participation
 from swarmd.node.state import NodeState
 from swarmd.node.voters import RemoteVoter
@@ -136,7 +134,7 @@ class Lifecycle:
         entry = manager.store.snapshot().nodes.get(node_id)
         if entry is None:
             raise NotFound(f"node {node_id} not found")
-        await manager.check_demotion(entry.value)
+        await manager.quorum.check_demotion(entry.value)
 
     async def expel(self, node_id: str) -> None:
         """Bar its certificate; its sessions end as its entry goes."""
@@ -176,23 +174,16 @@ class Lifecycle:
                 if request.force_new_cluster:
                     return await self._force_new_cluster(request)
                 raise AlreadyInSwarm
-            local = _local(request.listen_address, request.advertise_address, request.data_path_address)
+            local = local_addresses(request.listen_address, request.advertise_address, request.data_path_address)
             authority = Authority.create()
-            seed = _seed(request, authority)
+            seed = new_cluster(request, authority)
             node_id = seed.node.id
             managers = [wire.Manager(node_id, local.advertise_address)]
             local = msgspec.structs.replace(local, managers=managers)
             await self._forget(node_id)
             await asyncio.to_thread(authority.save, self._config.state)
-            key = new_key()
-            certificate = authority.root.sign(
-                new_request(key),
-                node_id=node_id,
-                role=NodeRole.MANAGER,
-                cluster_id=seed.cluster.id,
-                valid_for=timedelta(microseconds=request.spec.ca_config.node_cert_expiry / 1000),
-            )
-            credentials = await self._install(key, certificate, authority.root.certificate_pem)
+            key, chain = first_certificate(seed, authority)
+            credentials = await self._install(key, chain, authority.root.certificate_pem)
             await self._enter(credentials, local, _bootstrap, seed, patience=ENTERING)
             log.info("made a new cluster", cluster=seed.cluster.id, node=node_id)
             return node_id
@@ -204,10 +195,10 @@ class Lifecycle:
             if self._current is not None:
                 raise AlreadyInSwarm
             token = tokens.parse(request.token)
-            local = _local(request.listen_address, request.advertise_address, request.data_path_address)
+            local = local_addresses(request.listen_address, request.advertise_address, request.data_path_address)
             key = new_key()
             asked = protocol.Join(request.token, new_request(key).decode(), request.availability)
-            root_pem, joined = await _ask_to_join(request.remote_addresses, token, asked)
+            root_pem, joined = await ask_to_join(request.remote_addresses, token, asked)
             await self._forget(joined.node_id)
             local = msgspec.structs.replace(local, managers=joined.managers)
             credentials = await self._install(key, joined.certificate.encode(), root_pem)
@@ -251,56 +242,23 @@ class Lifecycle:
             raise NotManager
         local = current.local
         if request.advertise_address:
-            given = _local(request.listen_address, request.advertise_address, request.data_path_address)
+            given = local_addresses(request.listen_address, request.advertise_address, request.data_path_address)
             local = msgspec.structs.replace(given, managers=local.managers)
         node_id = current.credentials.node_id
         local = msgspec.structs.replace(local, managers=[wire.Manager(node_id, local.advertise_address)])
         credentials = current.credentials
         await self._stop()
         await asyncio.to_thread(state.save, self._config.state, local)
-        member = member_config(self._config, node_id, local)
-        etcd, etcdutl = self._config.etcd.binary, self._config.etcd.etcdutl
         try:
-            await quorum_loss.force_new_cluster(member, self._etcd, etcd=Path(etcd), etcdutl=Path(etcdutl))
-        except Internal as error:
-            raise NodeUnavailable(f"the cluster could not be made anew: {error}") from error
+            await forced.go_on_alone(self._config, member_config(self._config, node_id, local), self._etcd)
         finally:
             participation = Participation(self._config, self._engine, credentials, local, self._etcd)
             self._participate(participation)
         async with asyncio.timeout(ENTERING):
             await participation.taking_part()
-        await self._drop_lost_managers(node_id)
+        await forced.drop_lost_managers(self.store(), node_id)
         log.info("made a new cluster of this manager alone", node=node_id)
         return node_id
-
-    async def _drop_lost_managers(self, node_id: str) -> None:
-        """The others have no vote any more; one that comes back finds that it is a worker."""
-        store = self.store()
-        while True:
-            entries = [
-                entry
-                for entry in (await store.fresh()).nodes.values()
-                if entry.value.id != node_id and entry.value.role is NodeRole.MANAGER
-            ]
-            changes = [
-                Put(
-                    Kind.NODE,
-                    entry.value.id,
-                    msgspec.structs.replace(
-                        entry.value,
-                        role=NodeRole.WORKER,
-                        manager=None,
-                        spec=msgspec.structs.replace(entry.value.spec, role=NodeRole.WORKER.value),
-                    ),
-                )
-                for entry in entries
-            ]
-            if not changes:
-                return
-            with contextlib.suppress(Lost):
-                guards = [Unchanged(Kind.NODE, entry.value.id, entry.version) for entry in entries]
-                await store.commit(changes, guards=guards)
-                return
 
     # swarm leave
 
@@ -359,51 +317,3 @@ class Lifecycle:
 
 async def _bootstrap(member: MemberConfig, process: EtcdProcess) -> None:
     await join.bootstrap(member, process)
-
-
-async def _ask_to_join(
-    addresses: tuple[str, ...], token: tokens.Token, asked: protocol.Join
-) -> tuple[bytes, protocol.Joined]:
-    """
-    :returns: the cluster's CA as PEM, and what the manager answered.
-    :raises SwarmError: the first refusal; or that no manager could be reached.
-    """
-    failure: SwarmError = BadRequest("at least 1 RemoteAddr is required to join")
-    for address in map(remote_address, addresses):
-        try:
-            ca = await trust.fetch_ca(address, token.digest)
-            context = contexts.joining_context(ca.certificate_pem)
-            joined = await remote.ask(address, protocol.JOIN, asked, protocol.Joined, context=context)
-        except remote.Unreachable as error:
-            failure = NodeUnavailable(str(error))
-        except FailedPrecondition:
-            raise
-        except SwarmError as error:
-            failure = error
-        else:
-            return ca.certificate_pem, joined
-    raise failure
-
-
-def _local(listen: str, advertise: str, data_path: str) -> NodeState:
-    listening = listen_address(listen)
-    advertised = advertise_address(advertise, listen=listening)
-    return NodeState(listening, advertised, data_path_address(data_path, advertise=advertised))
-
-
-def _seed(request: InitRequest, authority: Authority) -> Seed:
-    now = datetime.now(UTC)
-    cluster = Cluster(
-        id=new_id(),
-        spec=request.spec,
-        created_at=now,
-        updated_at=now,
-        ca_certificate=authority.root.certificate_pem.decode(),
-        worker_token=str(tokens.new(authority.root)),
-        manager_token=str(tokens.new(authority.root)),
-        default_addr_pool=list(request.default_addr_pool) or ["10.0.0.0/8"],
-        subnet_size=request.subnet_size or 24,
-        data_path_port=request.data_path_port or 4789,
-    )
-    spec = NodeSpec(role=NodeRole.MANAGER.value, availability=Availability(request.availability))
-    return Seed(cluster, Node(new_id(), spec, NodeRole.MANAGER, now, now))

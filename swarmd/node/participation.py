@@ -27,7 +27,8 @@ from swarmd.member.process import EtcdProcess
 from swarmd.model import NodeRole
 from swarmd.node import protocol, remote, state
 from swarmd.node.authority import Authority, Keys, NoAuthority
-from swarmd.node.manager import Entrance, Manager, Seed, member_config
+from swarmd.node.etcd import member_config
+from swarmd.node.manager import Entrance, Manager, Seed
 from swarmd.node.state import NodeState
 from swarmd.node.voters import RemoteVoter
 

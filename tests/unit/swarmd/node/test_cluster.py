@@ -19,7 +19,7 @@ from swarmd.member.disk import has_log
 from swarmd.membership import LocalState
 from swarmd.model import NodeRole, NodeState
 from swarmd.node.authority import FILE as AUTHORITY
-from swarmd.node.manager import member_config
+from swarmd.node.etcd import member_config
 
 MANAGER, WORKER = NodeRole.MANAGER, NodeRole.WORKER
 
