@@ -1,4 +1,4 @@
-"""What a kernel must offer for some claims, and how a host is asked for it."""
+"""What a kernel and an engine must offer for some claims, and how a host is asked for it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,22 @@ PROBES = {
 }
 
 
+OVERLAY_NETWORKS = "overlay networks"
+PUBLISHED_PORTS = "published ports"
+SERVICE_LOGS = "service logs"
+NOT_YET = {"swarmd": frozenset({OVERLAY_NETWORKS, PUBLISHED_PORTS, SERVICE_LOGS})}
+"""What an engine of our own is still to learn."""
+
+
+def not_yet(engine: str, capability: str) -> str:
+    """Why a claim about this engine cannot be examined; empty where it can."""
+    return f"{engine} has no {capability} yet" if capability in NOT_YET.get(engine, ()) else ""
+
+
 def lacking(capability: str, hosts: Mapping[str, Host]) -> str:
     """The reason for which a claim that needs it cannot be examined: "no ip_vs"; empty where every host has it."""
+    if capability not in PROBES:
+        return ""
     there = everywhere(hosts, lambda host: bool(host.run(PROBES[capability]).rc == 0))
     without = [name for name, has in there.items() if not has]
     if not without:

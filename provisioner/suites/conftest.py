@@ -51,12 +51,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what the hosts' kernel cannot do, with the reason."""
+    """Skip what the engine or the hosts' kernel cannot do, with the reason."""
     record = item.config.stash[_record]
     for marker in item.iter_markers("needs"):
         capability, engine = marker.args[0], marker.kwargs.get("engine")
         if engine is not None and engine != record.spec.engine:
             continue
+        if reason := capabilities.not_yet(record.spec.engine, capability):
+            pytest.skip(reason)
         if reason := _lacking(item.config, capability):
             stream.not_possible(item, reason)
 

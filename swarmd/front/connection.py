@@ -18,6 +18,8 @@ from swarmd.front.upstreams import Unreachable, Upstream
 
 SWARMD_PATIENCE = 10.0
 """Seconds that swarm's requests wait for swarmd's socket: a restart of it takes about one."""
+ENGINE_PATIENCE = 3.0
+"""Seconds that the engine's socket is waited for: moving it to its new name takes 1.2."""
 SWARMD_SILENT = "swarmd does not answer on this node: see `systemctl status swarmd`"
 _REPEATABLE = ("GET", "HEAD", "OPTIONS")
 
@@ -97,7 +99,7 @@ class Connection:
     async def _by_engine(self, request: Request, path: str) -> bool:
         engine = self._servers.engine
         try:
-            return await self._ask(engine, request, path)
+            return await self._ask(engine, request, path, connect_within=ENGINE_PATIENCE)
         except Unreachable as error:
             engine.failed(str(error))
             message = f"Cannot connect to the Docker Engine at unix://{engine.path}: {error}"

@@ -5,10 +5,14 @@ from __future__ import annotations
 import ipaddress
 import json
 
+import pytest
 from testinfra.host import Host
 
+from provisioner.suites.capabilities import OVERLAY_NETWORKS
 from provisioner.suites.connection import output
 from provisioner.suites.overlay.conftest import Containers, Networks
+
+pytestmark = pytest.mark.needs(OVERLAY_NETWORKS)
 
 
 def test_created(networks: Networks, manager: Host) -> None:

@@ -8,8 +8,11 @@ import pytest
 from testinfra.host import Host
 
 from provisioner.lab import LabSpec
+from provisioner.suites.capabilities import OVERLAY_NETWORKS
 from provisioner.suites.overlay.conftest import Containers
 from provisioner.suites.overlay.observing import MEGABYTE_MD5, NOTHING_MD5, Sights
+
+pytestmark = pytest.mark.needs(OVERLAY_NETWORKS)
 
 GOSSIP_PORT = 7946
 Why = Callable[[str, str], str]

@@ -7,8 +7,11 @@ from collections.abc import Mapping
 import pytest
 from testinfra.host import Host
 
+from provisioner.suites.capabilities import OVERLAY_NETWORKS
 from provisioner.suites.overlay.conftest import Containers
 from provisioner.suites.overlay.observing import Sights, observe
+
+pytestmark = pytest.mark.needs(OVERLAY_NETWORKS)
 
 
 def unanswered(sights: Sights) -> str:

@@ -10,9 +10,12 @@ from testinfra.host import Host
 
 from provisioner.lab import LabSpec
 from provisioner.suites import docker_cli
+from provisioner.suites.capabilities import OVERLAY_NETWORKS
 from provisioner.suites.connection import everywhere, name_of, output
 from provisioner.suites.overlay.conftest import Containers
 from provisioner.suites.waiting import patient, wait_until
+
+pytestmark = pytest.mark.needs(OVERLAY_NETWORKS)
 
 Answers = dict[str, list[str]]
 """By the host that asks."""

@@ -11,6 +11,7 @@ from testinfra.host import Host
 
 from provisioner.lab import LabSpec
 from provisioner.suites import docker_cli
+from provisioner.suites.capabilities import SERVICE_LOGS
 from provisioner.suites.connection import HostUnreachable, output
 from provisioner.suites.docker_cli import Task, containers, running, told
 from provisioner.suites.waiting import wait_until
@@ -127,6 +128,7 @@ def test_answers(task: Task, hosts: Mapping[str, Host]) -> None:
     )
 
 
+@pytest.mark.needs(SERVICE_LOGS)
 def test_logs(created: str, task: Task, manager: Host) -> None:
     """`docker service logs` shows what Tomcat says, wherever it runs."""
     wait_until(
