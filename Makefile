@@ -30,7 +30,7 @@ up: setup ## A verified three-manager lab, its status, and how to use it
 test: setup check unit lab ## All tests: static checks, unit tests (no root), lab tests on real hosts (root)
 
 unit: setup ## Unit tests: seconds, no root
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit -m "not slow"
 
 lab: setup ## Tests on real hosts: root, minutes
 	$(BIN)/pytest tests/lab -m "not slow"

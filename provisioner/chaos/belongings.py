@@ -1,17 +1,15 @@
-"""What a cluster holds beside services: a network and a secret, made before the fault and looked for after it."""
+"""What a cluster holds beside services: an object of each kind, made before the fault and looked for after it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from provisioner.chaos.workload import MARK, PREFIX
 
 if TYPE_CHECKING:
     import docker
-
-NETWORK = f"{PREFIX}network"
-SECRET = f"{PREFIX}secret"
 
 
 @dataclass(frozen=True)
@@ -29,15 +27,37 @@ class Belongings:
         ]
 
 
-def create(client: docker.APIClient) -> None:
-    """Make an overlay network and a secret; the secret's content is of no value."""
-    client.create_network(NETWORK, driver="overlay", labels={MARK: "network"}, attachable=True)
-    client.create_secret(SECRET, b"kept by every manager", labels={MARK: "secret"})
+def create(client: docker.APIClient, kinds: Iterable[str]) -> None:
+    """Make an object of each of these kinds (``engines.KINDS``); the content of secrets and configs is of no value."""
+    for kind in kinds:
+        name, labels = f"{PREFIX}{kind}", {MARK: kind}
+        if kind == "network":
+            client.create_network(name, driver="overlay", labels=labels, attachable=True)
+        elif kind == "secret":
+            client.create_secret(name, b"kept by every manager", labels=labels)
+        else:
+            client.create_config(name, b"kept by every manager", labels=labels)
 
 
-def read(client: docker.APIClient) -> Belongings:
-    """All services, secrets and cluster-wide networks of the swarm."""
+def read(client: docker.APIClient, kinds: Iterable[str]) -> Belongings:
+    """All services of the swarm, and its objects of these kinds; of networks, those that are cluster-wide."""
     ids = {f"service {each['Spec']['Name']}": each["ID"] for each in client.services()}
-    ids |= {f"secret {each['Spec']['Name']}": each["ID"] for each in client.secrets()}
-    ids |= {f"network {each['Name']}": each["Id"] for each in client.networks() if each["Scope"] == "swarm"}
+    for kind in kinds:
+        ids |= {f"{kind} {name}": identity for name, identity in _listed(client, kind)}
     return Belongings(ids)
+
+
+def remove(client: docker.APIClient, kinds: Iterable[str]) -> None:
+    """Remove what `create` made."""
+    for kind in kinds:
+        for name, identity in _listed(client, kind):
+            if name == f"{PREFIX}{kind}":
+                getattr(client, f"remove_{kind}")(identity)
+
+
+def _listed(client: docker.APIClient, kind: str) -> Sequence[tuple[str, str]]:
+    """Name and id of each."""
+    if kind == "network":
+        return [(each["Name"], each["Id"]) for each in client.networks() if each["Scope"] == "swarm"]
+    listed: list[dict[str, Any]] = client.secrets() if kind == "secret" else client.configs()
+    return [(each["Spec"]["Name"], each["ID"]) for each in listed]

@@ -10,10 +10,11 @@ from rich.table import Table
 from provisioner import checks
 from provisioner.chaos import healing, rejoining
 from provisioner.chaos.bounds import bounds
+from provisioner.chaos.faults import Faults
 from provisioner.chaos.force_new_cluster import ForceNewCluster
 from provisioner.chaos.outcome import Outcome, from_json
 from provisioner.chaos.scenario import Scenario
-from provisioner.chaos.timeline import KILLED
+from provisioner.chaos.timeline import FAULTS
 from provisioner.errors import ProvisionError
 from provisioner.lab import LabSpec
 from provisioner.machines import Provider, select
@@ -55,9 +56,7 @@ def play(lab: LabFolder, record: Record, scenario: Scenario, progress: Progress)
     scenario.expectations(record.spec)
     provider = select.provider(lab, record)
     healing.check(record.spec, provider)
-    options = ["--scenario", scenario.name]
-    if (count := getattr(scenario, "count", None)) is not None:
-        options += ["--count", str(count)]
+    options = ["--scenario", *str(scenario).split()]
     try:
         report = checks.run(lab, [SUITE], progress=progress, log=lab.new_log(f"chaos-{scenario.name}"), options=options)
     except Exception:
@@ -73,21 +72,23 @@ def _bring_back(spec: LabSpec, provider: Provider, progress: Progress, *, forced
     if forced and leader:  # before the new cluster is made there is none
         rejoining.rejoin_all(spec, provider, leader, progress)
     else:
+        Faults(spec, provider).end()
         healing.start_all(provider, progress)
     with progress.stage("Waiting until the lab is as before"):
-        within = bounds(spec.engine).restored
+        within = bounds(spec).restored
         healing.wait_until_healthy(spec, provider, within=within, doing=lambda text: progress.host("", text))
-    healing.remove_leftovers(next(machine for machine in provider.machines() if machine.spec.role == "manager"))
+    manager = next(machine for machine in provider.machines() if machine.spec.role == "manager")
+    healing.remove_leftovers(spec, manager)
 
 
 def timeline_table(outcome: Outcome) -> Table:
-    """The timeline, in seconds from the power-off."""
+    """The timeline, in seconds from the fault."""
     table = Table(title=f"{outcome.scenario}: {', '.join(outcome.victims)}", title_justify="left")
     table.add_column("seconds", justify="right")
     table.add_column("event")
     table.add_column("what was seen", overflow="fold")
     for event in outcome.events:
-        style = "bold" if event.name == KILLED else ""
+        style = "bold" if event.name in FAULTS else ""
         table.add_row(f"{outcome.after_kill(event):+.1f}", event.name, event.words, style=style)
     return table
 

@@ -47,7 +47,7 @@ class ForceNewCluster:
                 f"lab {spec.name!r} has one manager: without it there is no survivor to make a new cluster",
                 hint="make a lab with more: provision up --managers 3",
             )
-        bound = bounds(spec.engine)
+        bound = bounds(spec)
         return (
             Expectation("refusal", f'the manager left answers "{NO_LEADER}" within {bound.refusal:g} s'),
             Expectation("no-write", "no write is accepted until the new cluster is made"),

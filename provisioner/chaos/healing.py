@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from provisioner.chaos import belongings, engines
 from provisioner.chaos.workload import MARK
 from provisioner.errors import LabUnhealthy, ProvisionError, UsageError
 from provisioner.lab import LabSpec
@@ -35,10 +36,10 @@ def check(spec: LabSpec, provider: Provider) -> Swarm:
 
 
 def require_plugs(spec: LabSpec) -> None:
-    """:raises UsageError: every scenario pulls the plug of machines, and these have none that is ours to pull."""
+    """:raises UsageError: every scenario breaks machines in some way, and these are not ours to break."""
     if spec.provider == "inventory":
         raise UsageError(
-            f"the machines of lab {spec.name!r} are not ours to switch off, and every scenario pulls the plug of some",
+            f"the machines of lab {spec.name!r} are not ours to switch off, and every scenario breaks some",
             hint="see scenarios on machines of provision's own: provision up --name chaos --managers 3",
         )
 
@@ -77,8 +78,8 @@ def wait_until_healthy(
         time.sleep(INTERVAL)
 
 
-def remove_leftovers(manager: Machine) -> None:
-    """Remove every service, secret and network that chaos made, of this run or of one that was killed.
+def remove_leftovers(spec: LabSpec, manager: Machine) -> None:
+    """Remove every service and whatever else chaos made, of this run or of one that was killed.
 
     :raises docker.errors.DockerException: the swarm does not take it.
     """
@@ -86,7 +87,4 @@ def remove_leftovers(manager: Machine) -> None:
         for service in client.services():
             if MARK in (service["Spec"].get("Labels") or {}):
                 client.remove_service(service["ID"])
-        for secret in client.secrets(filters={"label": [MARK]}):
-            client.remove_secret(secret["ID"])
-        for network in client.networks(filters={"label": MARK}):
-            client.remove_network(network["Id"])
+        belongings.remove(client, engines.of(spec).kinds)

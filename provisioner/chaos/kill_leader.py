@@ -34,7 +34,7 @@ class KillLeader:
                 f"lab {spec.name!r} has {have} no loss: without the leader nobody is left who could elect another",
                 hint="provision chaos kill-managers --count 1 shows what happens then",
             )
-        return (*management.goes_on(bounds(spec.engine), leader_lost=True), *management.COMMON)
+        return (*management.goes_on(bounds(spec), leader_lost=True), *management.COMMON)
 
     def play(self, experiment: Experiment) -> Outcome:
         victims = [experiment.leader]

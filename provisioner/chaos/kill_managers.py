@@ -45,7 +45,7 @@ class KillManagers:
 
     def expectations(self, spec: LabSpec) -> tuple[Expectation, ...]:
         self._require_possible(spec)
-        bound = bounds(spec.engine)
+        bound = bounds(spec)
         survivors = len(spec.managers) - self.count
         if survivors >= majority(len(spec.managers)):
             return (*management.goes_on(bound, leader_lost=not self.spare_leader), *management.COMMON)

@@ -26,7 +26,7 @@ class KillWorker:
         return f"power off {_victim(spec)}, a worker; the managers give its tasks to other hosts"
 
     def expectations(self, spec: LabSpec) -> tuple[Expectation, ...]:
-        victim, bound = _victim(spec), bounds(spec.engine)
+        victim, bound = _victim(spec), bounds(spec)
         return (
             *management.goes_on(bound, leader_lost=False),
             Expectation("moved", f"the tasks of {victim} run on other hosts within {bound.moved:g} s"),

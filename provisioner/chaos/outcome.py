@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
-from provisioner.chaos.timeline import KILLED, Event
+from provisioner.chaos.timeline import FAULTS, Event
 from provisioner.chaos.verdict import Verdict
 
 
@@ -51,6 +51,15 @@ class Container:
 
 
 @dataclass(frozen=True)
+class CalledDown:
+    """The first time that a node was called Down."""
+
+    host: str
+    seconds: float
+    """Since the fault."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     scenario: str
     purpose: str
@@ -61,7 +70,9 @@ class Outcome:
     measured: tuple[Measured, ...]
     refusals: tuple[Refusal, ...]
     accepted_in_outage: int
-    """Writes begun after the power-off and acknowledged before a quorum was back."""
+    """Writes begun after the fault and acknowledged before its end."""
+    accepted_by_victims: int
+    """Of these, those that were acknowledged by the hosts that it was done to."""
     longest_gap: float
     """The longest time without an acknowledged write, in seconds."""
     management: tuple[str, ...]
@@ -74,6 +85,7 @@ class Outcome:
     """Those that did not, one sentence each."""
     missing: tuple[str, ...]
     """Objects of the cluster that were there before and are not any more."""
+    called_down: tuple[CalledDown, ...]
     verdict: Verdict
     restored: tuple[str, ...]
     """What differs from the lab's spec at the end; empty when it is as before."""
@@ -88,9 +100,9 @@ class Outcome:
         raise KeyError(name)
 
     def after_kill(self, event: Event) -> float:
-        """Seconds between the power-off and an event; negative before it."""
-        killed = next((each.seconds for each in self.events if each.name == KILLED), 0.0)
-        return event.seconds - killed
+        """Seconds between the fault and an event; negative before it."""
+        fault = next((each.seconds for each in self.events if each.name in FAULTS), 0.0)
+        return event.seconds - fault
 
 
 _ADAPTER = TypeAdapter(Outcome)

@@ -7,12 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 KILLED = "killed"
+HUNG = "hung"
+CUT = "cut off"
+FROZEN = "frozen"
+FAULTS = (KILLED, HUNG, CUT, FROZEN)
+"""The events from which seconds are counted: a scenario has one of them."""
 NOTICED = "noticed"
 NEW_LEADER = "new leader"
 LEADER_STAYS = "the leader answers"
 FIRST_WRITE = "first write accepted"
 RECOVERY = "recovery begins"
 MOVED = "tasks moved"
+REFUSED = "the cut manager refuses"
+ONE_LEADER = "one leader"
 RESTORED = "restored"
 
 

@@ -5,7 +5,7 @@ A verdict is true, false or unknown: where the final state could not be read, no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Container, Iterable, Mapping, Set
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -90,9 +90,18 @@ def first_accepted(operations: Iterable[Operation], since: float) -> float | Non
     return None
 
 
-def accepted_between(operations: Iterable[Operation], start: float, end: float) -> int:
-    """How many writes were both begun and acknowledged between two moments."""
-    inside = [operation for operation in operations if start <= operation.seconds <= end]
+def accepted_between(
+    operations: Iterable[Operation], start: float, end: float, *, by: Container[str] | None = None
+) -> int:
+    """How many writes were both begun and acknowledged between two moments.
+
+    :param by: the processes whose writes count; all, where absent.
+    """
+    inside = [
+        operation
+        for operation in operations
+        if start <= operation.seconds <= end and (by is None or operation.process in by)
+    ]
     begun = {(operation.process, operation.value) for operation in inside if operation.kind == "invoke"}
     return sum(1 for operation in inside if operation.kind == "ok" and (operation.process, operation.value) in begun)
 
