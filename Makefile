@@ -10,7 +10,7 @@ PACKAGES := lxc mmdebstrap btrfs-progs dnsmasq-base slirp4netns nftables iproute
 VAGRANT_PACKAGES := vagrant vagrant-libvirt libvirt-daemon libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils \
 	ipxe-qemu busybox-static e2fsprogs zstd
 
-.PHONY: help setup setup-vagrant up test unit lab test-interruptions test-vagrant test-boxes test-cgroup2 test-kills check format bench bench-vagrant clean
+.PHONY: help setup setup-vagrant up test unit lab test-interruptions test-vagrant test-boxes test-cgroup2 test-swarmd test-kills check format bench bench-vagrant bench-swarmd clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 28
@@ -47,6 +47,9 @@ test-boxes: setup-vagrant ## Boxes of all formats: the same input gives the same
 test-cgroup2: setup-vagrant ## The lxc provider inside a virtual machine that has cgroup v2 only
 	$(BIN)/pytest tests/lab/test_cgroup2.py -m slow
 
+test-swarmd: setup ## swarmd on real hosts, what takes longer: taken away and put back, lent machines, chaos
+	$(BIN)/pytest tests/lab/swarmd -m slow
+
 test-kills: setup ## kill -9 of swarmd's managers at random moments of join, promote, demote and leave
 	SWARMD_KILLS=100 $(BIN)/pytest tests/unit/swarmd/node/test_kills.py tests/unit/swarmd/member -m slow
 
@@ -67,6 +70,9 @@ bench: setup ## The figures that the README and docs/ name
 
 bench-vagrant: setup-vagrant ## The figures of virtual machines
 	$(BIN)/python -m bench.vagrant
+
+bench-swarmd: setup ## swarmd beside Docker's swarm mode: half an hour; by hand, python -m bench.swarmd --long
+	$(BIN)/python -m bench.swarmd
 
 clean: ## Take the labs away and remove .venv/
 	-$(BIN)/provision down --all

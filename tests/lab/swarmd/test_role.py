@@ -150,6 +150,7 @@ def test_an_upgrade_restarts_the_daemon_and_neither_the_front_nor_a_container(la
     on(lab, "manager1", "docker rm -f stays")
 
 
+@pytest.mark.slow
 def test_the_engine_gets_its_socket_back_and_gives_it_again(lab, play):
     on(lab, "worker1", "docker swarm leave")
     with clients(lab, "worker1") as failures:
@@ -188,6 +189,7 @@ def test_the_engine_gets_its_socket_back_and_gives_it_again(lab, play):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_engine_in_its_own_swarm_is_refused_before_anything_changes(lab, play):
     on(lab, "worker1", "docker swarm leave")
     play(*WORKER, *ABSENT)
@@ -202,6 +204,7 @@ def test_an_engine_in_its_own_swarm_is_refused_before_anything_changes(lab, play
     play()
 
 
+@pytest.mark.slow
 def test_a_machine_that_was_lent_is_given_back_without_swarmd(lab, play):
     on(lab, "worker1", "docker swarm leave")
     play(*WORKER, *ABSENT)
