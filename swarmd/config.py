@@ -30,7 +30,6 @@ class EtcdConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     state_folder: str = "/var/lib/swarmd"
-    run_folder: str = "/run/swarmd"
     engine_socket: str = "/run/docker-engine.sock"
     api_socket: str = "/run/swarmd/api.sock"
     """Listened on where systemd hands no socket over."""

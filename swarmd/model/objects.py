@@ -169,11 +169,11 @@ class Cluster(Object, frozen=True):
     created_at: datetime
     updated_at: datetime
     ca_certificate: str
-    """PEM of the root that all nodes trust. Its key is an entry of its own."""
+    """PEM of the root that all nodes trust. Its key is on every manager's disk, and nowhere here."""
     worker_token: str
     manager_token: str
     default_addr_pool: list[str] = msgspec.field(default_factory=lambda: ["10.0.0.0/8"])
     subnet_size: int = 24
     data_path_port: int = 4789
     barred: dict[str, datetime] = {}
-    """Removed nodes, until their certificates have ended."""
+    """Removed nodes, and since when: their etcd's certificates are on every manager's revocation list."""

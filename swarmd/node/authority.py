@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
+from cryptography import x509
 
 from swarmd.errors import Internal
 from swarmd.files import private_folder, write_atomically
@@ -107,6 +108,12 @@ class Authority:
         write_atomically(files.authority, self.peers.certificate_pem)
         if not files.revoked.exists():
             self.revoke(files, set())
+
+    @staticmethod
+    def is_peer_due(files: PeerFiles, now: datetime) -> bool:
+        """Whether half of the life of the certificate on disk is over."""
+        certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+        return now >= certificate.not_valid_before_utc + PEER_LIFE / 2
 
     def revoke(self, files: PeerFiles, node_ids: set[str]) -> None:
         """Shut these nodes' etcd out of new connections to this node's."""

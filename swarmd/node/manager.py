@@ -40,6 +40,8 @@ from swarmd.store.etcd import EtcdStore
 log = structlog.get_logger()
 
 LEFT = "node left the cluster"
+LOOK_AT_CERTIFICATE = 3600.0
+"""Seconds; the certificate of a node's etcd lasts 90 days."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class Manager:
             group.create_task(parts.leadership.run())
             group.create_task(parts.leading.run())
             group.create_task(self._keep_revocations(store))
+            group.create_task(self._keep_peer_certificate())
             group.create_task(self._tell_leader(parts.leadership))
             group.create_task(self._prober.run())
             group.create_task(self._prober.follow(store, self._credentials.node_id))
@@ -251,6 +254,14 @@ class Manager:
             cluster_id=self._credentials.cluster_id,
             advertise_address=self._local.advertise_address,
         )
+
+    async def _keep_peer_certificate(self) -> NoReturn:
+        """etcd reads it at every handshake, so that a new file is a renewal."""
+        while True:
+            await asyncio.sleep(LOOK_AT_CERTIFICATE)
+            if self._authority.is_peer_due(self.member.peers, datetime.now(UTC)):
+                await asyncio.to_thread(self._sign_peer)
+                log.info("renewed the certificate of this node's etcd")
 
     async def _keep_revocations(self, store: EtcdStore) -> NoReturn:
         """Managers that were demoted or removed get no new connection to this node's etcd."""

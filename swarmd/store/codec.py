@@ -14,8 +14,6 @@ LEADER = ROOT + b"leader"
 """The leader record; its mod_revision is the epoch."""
 OPERATIONS = ROOT + b"operation/"
 """By a random name, on a lease: proof that a transaction was made."""
-SECRETS = ROOT + b"secret/"
-"""Keys of the CAs; managers read them when they need them, and keep no copy in memory."""
 _NAMES = ROOT + b"name/"
 
 _TYPES: dict[Kind, type[Value]] = {
