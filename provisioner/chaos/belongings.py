@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,13 @@ class Belongings:
         ]
 
 
+@dataclass(frozen=True)
+class _Belonging:
+    name: str
+    id: str
+    labels: Mapping[str, str]
+
+
 def create(client: docker.APIClient, kinds: Iterable[str]) -> None:
     """Make an object of each of these kinds (``engines.KINDS``); the content of secrets and configs is of no value."""
     for kind in kinds:
@@ -42,22 +49,21 @@ def create(client: docker.APIClient, kinds: Iterable[str]) -> None:
 def read(client: docker.APIClient, kinds: Iterable[str]) -> Belongings:
     """All services of the swarm, and its objects of these kinds; of networks, those that are cluster-wide."""
     ids = {f"service {each['Spec']['Name']}": each["ID"] for each in client.services()}
-    for kind in kinds:
-        ids |= {f"{kind} {name}": identity for name, identity in _listed(client, kind)}
+    ids |= {f"{kind} {each.name}": each.id for kind in kinds for each in _listed(client, kind)}
     return Belongings(ids)
 
 
 def remove(client: docker.APIClient, kinds: Iterable[str]) -> None:
     """Remove what `create` made."""
     for kind in kinds:
-        for name, identity in _listed(client, kind):
-            if name == f"{PREFIX}{kind}":
-                getattr(client, f"remove_{kind}")(identity)
+        for each in _listed(client, kind):
+            if MARK in each.labels:
+                getattr(client, f"remove_{kind}")(each.id)
 
 
-def _listed(client: docker.APIClient, kind: str) -> Sequence[tuple[str, str]]:
-    """Name and id of each."""
+def _listed(client: docker.APIClient, kind: str) -> list[_Belonging]:
     if kind == "network":
-        return [(each["Name"], each["Id"]) for each in client.networks() if each["Scope"] == "swarm"]
-    listed: list[dict[str, Any]] = client.secrets() if kind == "secret" else client.configs()
-    return [(each["Spec"]["Name"], each["ID"]) for each in listed]
+        networks = [each for each in client.networks() if each["Scope"] == "swarm"]
+        return [_Belonging(each["Name"], each["Id"], each.get("Labels") or {}) for each in networks]
+    listed: Any = client.secrets() if kind == "secret" else client.configs()
+    return [_Belonging(each["Spec"]["Name"], each["ID"], each["Spec"].get("Labels") or {}) for each in listed]

@@ -13,10 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from provisioner.chaos import bystanders, healing, sights, watching, workload
+from provisioner.chaos import bystanders, engines, healing, sights, watching, workload
 from provisioner.chaos.bounds import Bounds, bounds
+from provisioner.chaos.faults import Faults
 from provisioner.chaos.history import History
-from provisioner.chaos.outcome import Container, Measured, Outcome, Refusal
+from provisioner.chaos.outcome import CalledDown, Container, Measured, Outcome, Refusal
 from provisioner.chaos.timeline import FIRST_WRITE, KILLED, RECOVERY, RESTORED, Event, Timeline, stopwatch
 from provisioner.chaos.verdict import accepted_between, first_accepted, judge, longest_gap
 from provisioner.chaos.watching import Watch
@@ -48,12 +49,14 @@ class Experiment:
         self.spec = spec
         self.provider = provider
         self.progress = progress
-        self.bounds: Bounds = bounds(spec.engine)
+        self.bounds: Bounds = bounds(spec)
+        self._patience = engines.of(spec).patience_of_looks * spec.patience
+        self.faults = Faults(spec, provider)
         self.clock = stopwatch()
         self.timeline = Timeline(self.clock, heard)
         self.before: Swarm
         self.heal: Callable[[], None] = lambda: healing.start_all(provider, progress)
-        """Brings all hosts back, also after a run that was broken off; scenarios that need more than a start set it."""
+        """Brings all hosts back, also after a run that was broken off; what needs more than a start sets it."""
         self._history_file = history
         self._stack = ExitStack()
         self._measured: list[Measured] = []
@@ -65,6 +68,8 @@ class Experiment:
         self._watched: tuple[Container, ...] = ()
         self._victims: tuple[str, ...] = ()
         self._lost: set[str] = set()
+        self._silent: set[str] = set()
+        self._called_down: dict[str, float] = {}
         self._killed = 0.0
         self._cut = 0.0
         self._back: float | None = None
@@ -87,7 +92,7 @@ class Experiment:
 
     def _start_workload(self, stack: ExitStack) -> None:
         managers = self.managers()
-        healing.remove_leftovers(managers[0])
+        healing.remove_leftovers(self.spec, managers[0])
         with connect(managers[0], ENGINE_TIMEOUT) as client:
             bystanders.create(client, replicas=self.replicas)
             workload.create_services(client, [manager.name for manager in managers])
@@ -110,7 +115,7 @@ class Experiment:
     def _clean_up(self) -> None:
         self.heal()
         healing.wait_until_healthy(self.spec, self.provider, within=self.bounds.restored, doing=self.doing)
-        healing.remove_leftovers(self.managers()[0])
+        healing.remove_leftovers(self.spec, self.managers()[0])
 
     # -- what scenarios do ----------------------------------------------------------------------------------------
 
@@ -124,24 +129,73 @@ class Experiment:
         return bystanders.PER_HOST * len(self.spec.hosts)
 
     def managers(self) -> list[Machine]:
-        """The running machines whose role is manager."""
+        """Of those, the managers."""
         return [machine for machine in self.running() if machine.spec.role == "manager"]
 
     def running(self) -> list[Machine]:
-        return [machine for machine in self.provider.machines() if machine.state == "running"]
+        """The machines that are on, but for those which the fault has made dumb."""
+        return [machine for machine in self._machines() if machine.state == "running"]
+
+    def _machines(self) -> list[Machine]:
+        return [machine for machine in self.provider.machines() if machine.name not in self._silent]
 
     def doing(self, text: str) -> None:
         self.progress.host("", text)
 
     def power_off(self, names: Sequence[str]) -> None:
         """Pull the plug of these hosts. Bounds count from the beginning of it, the outage from its end."""
-        survivors = [machine for machine in self.running() if machine.name not in names]
-        self._watched = bystanders.containers(survivors, ENGINE_TIMEOUT)
-        self._victims = tuple(names)
-        self._lost = set(names)
-        self._killed = self.timeline.mark(KILLED, f"{', '.join(names)}: power off").seconds
+        self._begin(KILLED, names, "power off", watched=[host for host in self._names() if host not in names])
         self.provider.power_off(names)
         self._cut = self.clock()
+
+    def strike(
+        self,
+        event: str,
+        victim: str,
+        words: str,
+        act: Callable[[], None],
+        *,
+        silent: bool = True,
+        tasks_stay: bool = False,
+        leads_no_more: bool = True,
+    ) -> None:
+        """Do something to a host that leaves it on. Bounds count from the beginning of it.
+
+        :param event: what it is called on the timeline: one of timeline.FAULTS.
+        :param act: does it; ``faults`` can end it.
+        :param silent: whether the host cannot answer, so that nobody asks it until the fault has ended.
+        :param tasks_stay: whether tasks of this host must keep running, too.
+        :param leads_no_more: whether another host must lead until the fault has ended.
+        """
+        self.heal = self._end_fault
+        self._begin(event, [victim], words, watched=[h for h in self._names() if tasks_stay or h != victim])
+        self._silent = {victim} if silent else set()
+        act()
+        if not leads_no_more:
+            self._lost.clear()
+        self._cut = self.clock()
+
+    def end_fault(self, words: str) -> float:
+        """Let a host go on that was struck; the moment at which that begins, on the run's clock."""
+        began = self.begin_recovery(words)
+        self.faults.end()
+        self._silent.clear()
+        self._lost.clear()
+        return began
+
+    def _begin(self, event: str, victims: Sequence[str], words: str, *, watched: Sequence[str]) -> None:
+        machines = [machine for machine in self.running() if machine.name in watched]
+        self._watched = bystanders.containers(machines, ENGINE_TIMEOUT)
+        self._victims = tuple(victims)
+        self._lost = set(victims)
+        self._killed = self.timeline.mark(event, f"{', '.join(victims)}: {words}").seconds
+
+    def _end_fault(self) -> None:
+        self.faults.end()
+        healing.start_all(self.provider, self.progress)
+
+    def _names(self) -> list[str]:
+        return [host.name for host in self.spec.hosts]
 
     def begin_recovery(self, words: str) -> float:
         """What comes now may bring management back, so the outage counts as over; the moment, on the run's clock."""
@@ -172,7 +226,7 @@ class Experiment:
     def signs_of_management(
         self, leader: str, *, since: float | None = None, within: float | None = None
     ) -> list[Watch]:
-        """What shows that management is there: a leader among the living, and a write accepted.
+        """What shows that management is there: a leader that is not among the lost hosts, and a write accepted.
 
         :param leader: what the sight of the leader is called.
         :param since: the write is begun after this moment, on the run's clock; after the power-off, where absent.
@@ -193,6 +247,25 @@ class Experiment:
         """Leave things as they are for a while."""
         self.doing(f"{what}, held for {seconds:g} s")
         time.sleep(seconds)
+
+    def look_on(self, until: float, what: str) -> None:
+        """Leave things as they are until so many seconds after the fault, and see which nodes are called Down."""
+        while (left := self._killed + until - self.clock()) > 0:
+            self.doing(f"{what}, for {left:.0f} s more")
+            self._look(self._machines())
+            time.sleep(min(left, watching.INTERVAL))
+
+    def watch_refusal(self, name: str, host: str, *, within: float) -> None:
+        """Ask one manager for the nodes until it says that there is no leader."""
+        [machine] = [machine for machine in self.provider.machines() if machine.name == host]
+        refusal = sights.refusal(lambda: watching.refusals([machine], ENGINE_TIMEOUT)[0])
+        self.watch([Watch(name, refusal, within)])
+
+    def watch_agreement(self, name: str, *, since: float) -> None:
+        """Ask all managers until they name the same leader."""
+        machines = self.managers()
+        agreed = sights.agreement(lambda: watching.leaders(machines, self._patience))
+        self.watch([Watch(name, agreed, self.bounds.agreed)], since=since)
 
     def ask_survivors(self) -> None:
         """Take down how each living host answers `docker node ls`."""
@@ -233,6 +306,7 @@ class Experiment:
         began = self.begin_recovery("bring every host back")
         self.heal()
         self._lost.clear()
+        self._silent.clear()
         swarm = healing.wait_until_healthy(self.spec, self.provider, within=self.bounds.restored, doing=self.doing)
         all_run = Watch("all tasks run", sights.tasks_running(self.replicas, ()), self.bounds.restored)
         self.timeline.mark(RESTORED, swarm.quorum.words())
@@ -248,6 +322,7 @@ class Experiment:
                 found[machine.name] = workload.read_writes(client, [host.name for host in self.spec.managers])
         self.check_tasks("after the lab was restored")
         operations = self._history.operations()
+        back = end if self._back is None else self._back
         return Outcome(
             scenario=scenario,
             purpose=purpose,
@@ -256,13 +331,15 @@ class Experiment:
             events=self.timeline.events,
             measured=tuple(self._measured),
             refusals=tuple(self._refusals),
-            accepted_in_outage=accepted_between(operations, self._cut, end if self._back is None else self._back),
+            accepted_in_outage=accepted_between(operations, self._cut, back),
+            accepted_by_victims=accepted_between(operations, self._cut, back, by=self._victims),
             longest_gap=round(longest_gap(operations, first_accepted(operations, 0) or 0.0, end), 3),
             management=tuple(self._management),
             watched=self._watched,
             released=tuple(self._released),
             interrupted=tuple(self._interrupted.values()),
             missing=tuple(self._missing),
+            called_down=tuple(CalledDown(host, round(at, 3)) for host, at in self._called_down.items()),
             verdict=judge(operations, found),
             restored=tuple(self._not_as_before()),
             history=str(self._history.path),
@@ -272,11 +349,19 @@ class Experiment:
         swarm = read(self.provider.machines())
         return matches(self.spec, swarm)
 
+    def _look(self, machines: Sequence[Machine]) -> Swarm:
+        swarm = read(machines, self._patience)
+        if self._victims:
+            for node in swarm.nodes:
+                if node.status == "down":
+                    self._called_down.setdefault(node.hostname, self.clock() - self._killed)
+        return swarm
+
     def _watch(self, watches: Sequence[Watch], *, since: float) -> list[Measured]:
-        machines = self.provider.machines()
+        machines = self._machines()
         return watching.watch(
             watches,
-            lambda: read(machines, watching.TIMEOUT),
+            lambda: self._look(machines),
             clock=self.clock,
             since=since,
             timeline=self.timeline,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from provisioner.chaos import belongings, management, rejoining, sights
+from provisioner.chaos import belongings, engines, management, rejoining, sights
 from provisioner.chaos.belongings import Belongings
 from provisioner.chaos.bounds import bounds
 from provisioner.chaos.experiment import ENGINE_TIMEOUT, Experiment
@@ -54,7 +54,7 @@ class ForceNewCluster:
             Expectation(
                 "management-back", f"the new cluster has a leader and accepts writes within {bound.recovery:g} s"
             ),
-            Expectation("kept", "services, networks, secrets and workers are those of the old cluster"),
+            Expectation("kept", _kept(spec)),
             Expectation("tasks", "tasks keep running, on the survivor at least until it makes the new cluster"),
             *(expectation for expectation in management.COMMON if expectation.name != "tasks"),
         )
@@ -86,11 +86,20 @@ class ForceNewCluster:
         return experiment.conclude(str(self), self.purpose(experiment.spec))
 
 
+def _kept(spec: LabSpec) -> str:
+    engine = engines.of(spec)
+    kinds = ", ".join(f"{kind}s" for kind in engine.kinds)
+    lacks = " and no ".join(f"{kind}s" for kind in engine.lacks)
+    unseen = f" (engine {spec.engine} has no {lacks} yet, so none are looked for)" if lacks else ""
+    return f"services, {kinds} and workers are those of the old cluster{unseen}"
+
+
 def _prepare(experiment: Experiment, survivor: str) -> Belongings:
     machine = next(machine for machine in experiment.managers() if machine.name == survivor)
     with connect(machine, ENGINE_TIMEOUT) as client:
-        belongings.create(client)
-        return belongings.read(client)
+        kinds = engines.of(experiment.spec).kinds
+        belongings.create(client, kinds)
+        return belongings.read(client, kinds)
 
 
 def _force(machine: Machine, address: str) -> None:
@@ -103,7 +112,7 @@ def _force(machine: Machine, address: str) -> None:
 
 def _compare(experiment: Experiment, machine: Machine, before: Belongings) -> None:
     with connect(machine, ENGINE_TIMEOUT) as client:
-        for what in before.missing(belongings.read(client)):
+        for what in before.missing(belongings.read(client, engines.of(experiment.spec).kinds)):
             experiment.missed(what)
     if experiment.spec.workers and not experiment.measured(WORKERS).kept:
         experiment.missed(experiment.measured(WORKERS).words())

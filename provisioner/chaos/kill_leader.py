@@ -13,6 +13,17 @@ from provisioner.errors import UsageError
 from provisioner.lab import LabSpec, tolerated_losses
 
 
+def require_successor(spec: LabSpec) -> None:
+    """:raises UsageError: without its leader the lab has no majority."""
+    total = len(spec.managers)
+    if not tolerated_losses(total):
+        have = "1 manager, which tolerates" if total == 1 else f"{total} managers, which tolerate"
+        raise UsageError(
+            f"lab {spec.name!r} has {have} no loss: without the leader nobody is left who could elect another",
+            hint="provision chaos kill-managers --count 1 shows what happens then",
+        )
+
+
 @dataclass(frozen=True)
 class KillLeader:
     @property
@@ -27,13 +38,7 @@ class KillLeader:
         return f"power off the leader; the other {others} managers elect a new one, and management goes on"
 
     def expectations(self, spec: LabSpec) -> tuple[Expectation, ...]:
-        total = len(spec.managers)
-        if not tolerated_losses(total):
-            have = "1 manager, which tolerates" if total == 1 else f"{total} managers, which tolerate"
-            raise UsageError(
-                f"lab {spec.name!r} has {have} no loss: without the leader nobody is left who could elect another",
-                hint="provision chaos kill-managers --count 1 shows what happens then",
-            )
+        require_successor(spec)
         return (*management.goes_on(bounds(spec), leader_lost=True), *management.COMMON)
 
     def play(self, experiment: Experiment) -> Outcome:

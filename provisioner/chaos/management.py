@@ -16,12 +16,35 @@ from provisioner.swarm import Swarm, Task, connect, reason
 
 PROBE = f"{PREFIX}probe"
 
-# These hold in every scenario.
+_NOTHING_LOST = Expectation("nothing-lost", "every acknowledged write is found again on every manager")
+
+# What holds wherever hosts are powered off …
 COMMON = (
     Expectation("tasks", "tasks on hosts that stay on keep running, in the same containers"),
-    Expectation("nothing-lost", "every acknowledged write is found again on every manager"),
+    _NOTHING_LOST,
     Expectation("restored", "with all hosts back the lab is as before"),
 )
+# … and where one stays on.
+ONE_LEADER = Expectation("one-leader", "when it goes on, all managers name the same leader")
+OTHERS_TASKS = Expectation("tasks", "tasks on the other hosts keep running, in the same containers")
+ALL_TASKS = Expectation("tasks", "all tasks keep running, in the same containers")
+COMMON_WHERE_ON = (_NOTHING_LOST, Expectation("restored", "in the end the lab is as before"))
+
+
+def led_by_another(within: float) -> tuple[Expectation, ...]:
+    """What is expected where the leader leads no more, and its host stays on."""
+    return (
+        Expectation("leader", f"a new leader is there within {within:g} s"),
+        Expectation("writes", f"a write is accepted within {within:g} s"),
+        Expectation("management", "the other managers answer; a service can be created, scaled and removed"),
+    )
+
+
+def watch_another_lead(experiment: Experiment, within: float) -> None:
+    """Wait for a leader and a write, and use management."""
+    experiment.watch(experiment.signs_of_management(NEW_LEADER, within=within))
+    experiment.ask_survivors()
+    use(experiment)
 
 
 def goes_on(bound: Bounds, *, leader_lost: bool) -> tuple[Expectation, ...]:

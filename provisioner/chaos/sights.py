@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from provisioner.chaos.bystanders import SERVICE
 from provisioner.chaos.history import History
+from provisioner.chaos.outcome import Refusal
 from provisioner.chaos.verdict import first_accepted
 from provisioner.chaos.watching import Sighting
 from provisioner.swarm import NO_LEADER, Node, Swarm
@@ -68,6 +69,19 @@ def refused(managers: Sequence[str]) -> Look:
     return look
 
 
+def refusal(ask: Callable[[], Refusal]) -> Look:
+    """One manager answers that there is no leader, whatever the others say.
+
+    :param ask: gives its answer.
+    """
+
+    def look(_: Swarm) -> Sighting:
+        answer = ask()
+        return Sighting(answer.words.startswith(NO_LEADER), f"{answer.host}: {answer.words or 'names the nodes'}")
+
+    return look
+
+
 def tasks_running(replicas: int, lost: Sequence[str]) -> Look:
     """As many tasks of the bystanders as asked for, none of them on a lost host."""
 
@@ -77,6 +91,20 @@ def tasks_running(replicas: int, lost: Sequence[str]) -> Look:
         running = [task for task in swarm.tasks if task.service == SERVICE and task.state == "running"]
         here = [task for task in running if task.host not in lost]
         return Sighting(len(here) >= replicas, f"{len(here)} of {replicas} tasks run on living hosts")
+
+    return look
+
+
+def agreement(ask: Callable[[], Mapping[str, str]]) -> Look:
+    """All managers call the same one the leader.
+
+    :param ask: gives each manager's word, by host.
+    """
+
+    def look(_: Swarm) -> Sighting:
+        said = ask()
+        words = "; ".join(f"{host} says {leader}" for host, leader in said.items())
+        return Sighting(len(set(said.values())) == 1 and set(said.values()) <= said.keys(), words)
 
     return look
 

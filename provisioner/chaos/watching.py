@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from provisioner.chaos.outcome import Measured, Refusal
 from provisioner.chaos.timeline import Timeline
 from provisioner.machines import Machine
-from provisioner.swarm import Swarm, connect, reason
+from provisioner.swarm import Swarm, connect, read, reason
 
 INTERVAL = 0.25
-# Without a leader a look costs this, and a change in between is seen that much later.
-TIMEOUT = 1.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +68,17 @@ def watch(
         if pending:
             time.sleep(INTERVAL)
     return done
+
+
+def leaders(machines: Sequence[Machine], timeout: float) -> dict[str, str]:
+    """Whom each host calls the leader, or what it says instead."""
+
+    def ask(machine: Machine) -> str:
+        swarm = read([machine], timeout)
+        return swarm.leader.hostname if swarm.leader else swarm.error or swarm.answers[0].error or "nobody"
+
+    with ThreadPoolExecutor(max_workers=max(1, len(machines))) as pool:
+        return dict(zip((machine.name for machine in machines), pool.map(ask, machines), strict=True))
 
 
 def refusals(machines: Sequence[Machine], timeout: float) -> list[Refusal]:

@@ -52,16 +52,23 @@ def verify(
 def chaos(
     scenario: Annotated[str, typer.Argument(help=f"Which: {', '.join(catalogue.NAMES)}.")],
     count: Annotated[int | None, typer.Option(help="How many managers kill-managers kills.", show_default="1")] = None,
+    direction: Annotated[
+        str | None,
+        typer.Option(help="What partition-leader cuts: both directions, in or out.", show_default="both"),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="How long freeze-leader freezes.", show_default="what suits the engine")
+    ] = None,
     name: LabName = DEFAULT,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Break hosts on purpose and show what Raft does: say what is expected, kill, measure, restore, judge.
+    """Break hosts on purpose and show what Raft does: say what is expected, break, measure, restore, judge.
 
     The lab is as before afterwards. The exit code is 5 when an expectation was not kept.
     """
     progress = Progress(quiet=quiet)
-    chosen = catalogue.named(scenario, count)
+    chosen = catalogue.named(scenario, count, direction=direction, seconds=seconds)
     with working_on(name, "chaos") as opened:
         for line in scenarios.announcement(chosen, opened.record):
             (progress.note if as_json else results.print)(line)

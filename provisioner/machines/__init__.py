@@ -91,5 +91,15 @@ class Provider(Protocol):
         :raises UsageError: this provider cannot.
         """
 
+    def freeze(self, names: Sequence[str]) -> None:
+        """Stop every process of these hosts where it is. The kernel of a container still answers, a virtual machine's
+        does not.
+
+        :raises UsageError: this provider cannot.
+        """
+
+    def thaw(self, names: Sequence[str]) -> None:
+        """Let hosts that are frozen go on."""
+
     def console(self, name: str) -> str:
         """The last lines of a host's console."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from provisioner.errors import ProvisionError
 from provisioner.machines.namespaces import cgroup
 from provisioner.machines.namespaces.cgroup import LabCgroup
 
@@ -75,3 +76,27 @@ def test_a_process_whose_scope_has_gone_meanwhile_does_not_stay_in_the_lab(unifi
     with LabCgroup("lab.0a1b2c3d").joined():
         (unified / "user.slice/run-1.scope").rmdir()
     assert (unified / "cgroup.procs").read_text() == str(os.getpid())
+
+
+def test_with_version_2_a_part_is_frozen_and_thawed_by_one_word(unified: Path) -> None:
+    lab = LabCgroup("lab.0a1b2c3d")
+    lab.directory("host/manager1").mkdir(parents=True)
+    (lab.directory("host/manager1") / "cgroup.events").write_text("populated 1\nfrozen 1\n")
+    freeze = lab.directory("host/manager1") / "cgroup.freeze"
+    lab.freeze("host/manager1")
+    assert freeze.read_text() == "1"
+    lab.thaw("host/manager1")
+    assert freeze.read_text() == "0"
+
+
+def test_what_does_not_stand_still_goes_on_and_is_named(unified: Path) -> None:
+    lab = LabCgroup("lab.0a1b2c3d")
+    lab.directory("host/manager1").mkdir(parents=True)
+    (lab.directory("host/manager1") / "cgroup.events").write_text("populated 1\nfrozen 0\n")
+    with pytest.raises(ProvisionError, match="host/manager1 do not stand still"):
+        lab.freeze("host/manager1", seconds=0)
+    assert (lab.directory("host/manager1") / "cgroup.freeze").read_text() == "0"
+
+
+def test_a_part_that_is_not_there_need_not_be_thawed(unified: Path, hierarchies: list[Path]) -> None:
+    LabCgroup("lab.0a1b2c3d").thaw("host/manager1")

@@ -68,10 +68,24 @@ def test_only_what_chaos_made_is_removed(tmp_path):
         {"ID": "ours", "Spec": {"Name": "chaos-tasks", "Labels": {"provision.chaos": "tasks"}}},
         {"ID": "theirs", "Spec": {"Name": "chaos-looking", "Labels": None}},
     ]
+    configs = [
+        {"ID": "our-config", "Spec": {"Name": "chaos-config", "Labels": {"provision.chaos": "config"}}},
+        {"ID": "their-config", "Spec": {"Name": "chaos-config-2", "Labels": {}}},
+    ]
     answers = {"/services": services, "/services/ours": {}, "/secrets": [], "/networks": []}
+    answers |= {"/configs": configs, "/configs/our-config": {}}
     with FakeEngine(tmp_path / "manager1.sock", answers=answers) as engine:
-        healing.remove_leftovers(machine("manager1", tmp_path))
-    assert [line for line in engine.seen if line.startswith("DELETE")] == ["DELETE /services/ours?"]
+        healing.remove_leftovers(describe(managers=1), machine("manager1", tmp_path))
+    assert [line for line in engine.seen if line.startswith("DELETE")] == [
+        "DELETE /services/ours?", "DELETE /configs/our-config?",
+    ]  # fmt: skip
+
+
+def test_an_engine_is_not_asked_for_kinds_that_it_has_not_got(tmp_path):
+    answers = {"/services": [], "/configs": []}
+    with FakeEngine(tmp_path / "manager1.sock", answers=answers) as engine:
+        healing.remove_leftovers(describe(managers=1, engine="swarmd"), machine("manager1", tmp_path))
+    assert not [line for line in engine.seen if "secrets" in line or "networks" in line]
 
 
 def test_a_join_that_fails_does_not_put_its_token_into_the_report(tmp_path, monkeypatch):

@@ -115,6 +115,12 @@ class InventoryProvider:
             f"ssh pulls no plug; shut down instead: provision ssh {names[0]} --name {self.lab.name} -- sudo poweroff"
         )
 
+    def freeze(self, names: Sequence[str]) -> None:
+        raise self._refusal(f"ssh freezes no machine; do it to {', '.join(names)} where they run")
+
+    def thaw(self, names: Sequence[str]) -> None:
+        """Nothing: none is ever frozen."""
+
     def console(self, name: str) -> str:  # noqa: ARG002
         return "  (it has none here: the machine is not provision's)"
 

@@ -113,6 +113,12 @@ class Container:
             self.keeper.run(stop, timeout=SHUTDOWN_SECONDS + 10, check=False)
         self.kill()
 
+    def freeze(self) -> None:
+        self.cgroup.freeze(f"host/{self.name}")
+
+    def thaw(self) -> None:
+        self.cgroup.thaw(f"host/{self.name}")
+
     def kill(self) -> None:
         self.cgroup.kill(f"host/{self.name}")
         self.cgroup.kill(f"monitor/{self.name}")

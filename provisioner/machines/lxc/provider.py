@@ -111,6 +111,7 @@ class LxcProvider:
                     hint=f"its hosts cannot start without it; make the lab anew: "
                     f"provision down --name {self.lab.name} && provision up --name {self.lab.name}",
                 )
+        self.thaw(names)  # what a killed `provision chaos` left frozen
         down = [host for host in hosts if not self._container(host.name).is_running()]
         if not down:
             return {}
@@ -166,6 +167,14 @@ class LxcProvider:
         for name in running:
             self._container(name).kill()
         ssh.hang_up(self.lab, running)
+
+    def freeze(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._container(name).freeze()
+
+    def thaw(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._container(name).thaw()
 
     def console(self, name: str) -> str:
         return wait.console_tail(self._container(name).console)

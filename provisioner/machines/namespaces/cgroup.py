@@ -16,12 +16,14 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.errors import ProvisionError
 
 ROOT = "provision"
 KILL_SECONDS = 10
+FREEZE_SECONDS = 5
 
 
 def mounted_hierarchies() -> tuple[list[Path], list[Path]]:
@@ -116,6 +118,35 @@ class LabCgroup:
                 )
             time.sleep(0.01)
 
+    def freeze(self, part: str, *, seconds: float = FREEZE_SECONDS) -> None:
+        """Stop every process in a part of the lab's tree where it is, and wait until all stand still.
+
+        :raises ProvisionError: the kernel has no freezer, or some do not stand still after ``seconds``.
+        """
+        freezer = self._freezer(part)
+        if freezer is None:
+            raise ProvisionError(f"nothing here can freeze {self.path}/{part}", hint="provision doctor")
+        deadline = time.monotonic() + seconds
+        freezer.write(frozen=True)
+        while not freezer.is_frozen():
+            if time.monotonic() > deadline:
+                freezer.write(frozen=False)
+                raise ProvisionError(
+                    f"the processes of {self.path}/{part} do not stand still", hint="repeat the command"
+                )
+            time.sleep(0.01)
+            freezer.write(frozen=True)  # v1 gives up on a process that was just starting another
+
+    def thaw(self, part: str) -> None:
+        """Let what was frozen go on; what is frozen inside (a paused container) stays so."""
+        if freezer := self._freezer(part):
+            freezer.write(frozen=False)
+
+    def _freezer(self, part: str) -> _Freezer | None:
+        hierarchy = self.main if self.v2 else next((h for h in self.hierarchies if h.name == "freezer"), None)
+        folder = hierarchy / self.path / part if hierarchy else None
+        return _Freezer(folder, v2=self.v2) if folder and folder.is_dir() else None
+
     def remove(self) -> None:
         """Take the (empty) tree away in every hierarchy."""
         for hierarchy in self.everywhere:
@@ -140,6 +171,24 @@ class LabCgroup:
         for directory, _, _ in os.walk(freezer / self.path / part):
             with contextlib.suppress(OSError):
                 (Path(directory) / "freezer.state").write_text("THAWED")
+
+
+@dataclass(frozen=True)
+class _Freezer:
+    """A cgroup's freezer: of cgroup v1 (freezer.state), or of v2 (cgroup.freeze)."""
+
+    folder: Path
+    v2: bool
+
+    def write(self, *, frozen: bool) -> None:
+        name = "cgroup.freeze" if self.v2 else "freezer.state"
+        word = str(int(frozen)) if self.v2 else "FROZEN" if frozen else "THAWED"
+        (self.folder / name).write_text(word)
+
+    def is_frozen(self) -> bool:
+        if self.v2:
+            return "frozen 1" in (self.folder / "cgroup.events").read_text()
+        return (self.folder / "freezer.state").read_text().strip() == "FROZEN"
 
 
 def _remove_tree(top: Path) -> bool:

@@ -43,6 +43,12 @@ class Hypervisor(Protocol):
     def power_off(self, names: Sequence[str]) -> None:
         """Pull the plug: the links of all first, then the machines."""
 
+    def pause(self, names: Sequence[str]) -> None:
+        """Stop machines where they are, their memory where it is."""
+
+    def unpause(self, names: Sequence[str]) -> None:
+        """Let paused machines go on; others stay what they are."""
+
     def forget(self, name: str) -> None:
         """Remove what is left of a machine that Vagrant does not know any more, such as its volume."""
 

@@ -15,3 +15,11 @@ class VagrantLxc(SharedHypervisor):
     def power_off(self, names: Sequence[str]) -> None:
         for name in names:
             command.run(["lxc-stop", "--kill", "--name", f"{self.prefix}{name}"])
+
+    def pause(self, names: Sequence[str]) -> None:
+        for name in names:
+            command.run(["lxc-freeze", "--name", f"{self.prefix}{name}"])
+
+    def unpause(self, names: Sequence[str]) -> None:
+        for name in names:
+            command.run(["lxc-unfreeze", "--name", f"{self.prefix}{name}"], check=False)

@@ -98,6 +98,18 @@ class VagrantProvider:
         self.hypervisor.power_off(running)
         self._hang_up(running)
 
+    def freeze(self, names: Sequence[str]) -> None:
+        self.hypervisor.pause(self._running(names))
+        self._hang_up(names)
+
+    def thaw(self, names: Sequence[str]) -> None:
+        states = self._states()
+        paused = [name for name in names if states[name] == "saved"]
+        if paused:
+            self.hypervisor.unpause(paused)
+        for name in paused:
+            access.set_clock(self.lab, name)
+
     def machines(self) -> list[Machine]:
         states = self._states()
         with ThreadPoolExecutor(8) as pool:  # each may wait for a connection

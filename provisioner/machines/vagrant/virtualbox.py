@@ -18,3 +18,11 @@ class VirtualBox(SharedHypervisor):
             command.run(["VBoxManage", "controlvm", f"{self.prefix}{name}", "setlinkstate2", "off"], check=False)
         for name in names:
             command.run(["VBoxManage", "controlvm", f"{self.prefix}{name}", "poweroff"])
+
+    def pause(self, names: Sequence[str]) -> None:
+        for name in names:
+            command.run(["VBoxManage", "controlvm", f"{self.prefix}{name}", "pause"])
+
+    def unpause(self, names: Sequence[str]) -> None:
+        for name in names:  # refused for one that is not paused
+            command.run(["VBoxManage", "controlvm", f"{self.prefix}{name}", "resume"], check=False)

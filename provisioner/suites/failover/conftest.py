@@ -6,6 +6,7 @@ lab, with the scenario's own words as its sentence.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -30,6 +31,8 @@ _planned = pytest.StashKey[tuple[LabSpec, list[Scenario]]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--scenario", metavar="NAME", help="the one scenario to play; all that the lab can, where absent")
     parser.addoption("--count", type=int, help="how many managers kill-managers takes")
+    parser.addoption("--direction", help="which way partition-leader cuts the leader off")
+    parser.addoption("--seconds", type=float, help="for how long freeze-leader freezes the leader")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -42,7 +45,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     spec, scenarios = _plan(metafunc.config)
     cases = [
-        pytest.param(scenario, expectation, id=str(scenario).replace(" --count ", "-"))
+        pytest.param(scenario, expectation, id=re.sub(" --[a-z]+ ", "-", str(scenario)))
         for scenario in scenarios
         for expectation in scenario.expectations(spec)
         if expectation.name == marker.args[0]
@@ -69,8 +72,9 @@ def _plan(config: pytest.Config) -> tuple[LabSpec, list[Scenario]]:
     """The lab and what is played on it: the same objects at every call, as pytest tells parameters by identity."""
     if _planned not in config.stash:
         spec = state.load(state.folder(config.getoption("--lab"))).spec
-        name, count = config.getoption("--scenario"), config.getoption("--count")
-        config.stash[_planned] = spec, [catalogue.named(name, count)] if name else catalogue.all_for(spec)
+        name = config.getoption("--scenario")
+        options = {option: config.getoption(f"--{option}") for option in ("count", "direction", "seconds")}
+        config.stash[_planned] = spec, [catalogue.named(name, **options)] if name else catalogue.all_for(spec)
     return config.stash[_planned]
 
 

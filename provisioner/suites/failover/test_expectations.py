@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from testinfra.host import Host
 
-from provisioner.chaos import history, workload
+from provisioner.chaos import engines, history, workload
 from provisioner.chaos.outcome import Outcome
 from provisioner.chaos.scenario import Expectation
-from provisioner.chaos.timeline import FIRST_WRITE, LEADER_STAYS, MOVED, NEW_LEADER, NOTICED
+from provisioner.chaos.timeline import FIRST_WRITE, LEADER_STAYS, MOVED, NEW_LEADER, NOTICED, ONE_LEADER, REFUSED
 from provisioner.chaos.verdict import judge
 from provisioner.lab import LabSpec
 from provisioner.suites.connection import everywhere, output
@@ -94,6 +94,37 @@ def test_moved(outcome: Outcome, expectation: Expectation) -> None:
 @proves("kept")
 def test_kept(outcome: Outcome, expectation: Expectation) -> None:
     assert not outcome.missing, "; ".join(outcome.missing)
+
+
+@proves("cut-refuses")
+def test_cut_refuses(outcome: Outcome, expectation: Expectation) -> None:
+    assert outcome.measurement(REFUSED).kept, outcome.measurement(REFUSED).words()
+
+
+@proves("cut-accepts-nothing")
+def test_cut_accepts_nothing(outcome: Outcome, expectation: Expectation) -> None:
+    accepted = outcome.accepted_by_victims
+    assert accepted == 0, f"{outcome.leader} acknowledged {accepted} writes while it was cut off"
+    assert outcome.accepted_in_outage, (
+        "no manager acknowledged a write meanwhile, so there was nothing to be cut off from"
+    )
+
+
+@proves("not-down")
+def test_not_down(outcome: Outcome, spec: LabSpec, expectation: Expectation) -> None:
+    patience = engines.of(spec).patience
+    assert patience is not None
+    falsely = [
+        f"{called.host} was called Down after {called.seconds:.1f} s"
+        for called in outcome.called_down
+        if called.host not in outcome.victims or called.seconds < patience
+    ]
+    assert not falsely, "; ".join(falsely)
+
+
+@proves("one-leader")
+def test_one_leader(outcome: Outcome, expectation: Expectation) -> None:
+    assert outcome.measurement(ONE_LEADER).kept, outcome.measurement(ONE_LEADER).words()
 
 
 @proves("tasks")

@@ -61,6 +61,12 @@ class OwnLibvirt:
     def power_off(self, names: Sequence[str]) -> None:
         self.libvirt.virsh.power_off(names)
 
+    def pause(self, names: Sequence[str]) -> None:
+        self.libvirt.virsh.pause(names)
+
+    def unpause(self, names: Sequence[str]) -> None:
+        self.libvirt.virsh.unpause(names)
+
     def forget(self, name: str) -> None:
         orphans = self.libvirt.virsh.orphan_volumes(isolated.POOL, name)
         self.libvirt.virsh.delete_volumes(isolated.POOL, orphans)

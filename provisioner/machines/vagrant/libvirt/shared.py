@@ -42,5 +42,11 @@ class SharedLibvirt(SharedHypervisor):
     def power_off(self, names: Sequence[str]) -> None:
         self.virsh.power_off([f"{self.prefix}{name}" for name in names])
 
+    def pause(self, names: Sequence[str]) -> None:
+        self.virsh.pause([f"{self.prefix}{name}" for name in names])
+
+    def unpause(self, names: Sequence[str]) -> None:
+        self.virsh.unpause([f"{self.prefix}{name}" for name in names])
+
     def forget(self, name: str) -> None:
         self.virsh.remove_domain(f"{self.prefix}{name}", POOL)

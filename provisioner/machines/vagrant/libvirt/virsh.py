@@ -67,6 +67,13 @@ class Virsh:
         self._all((["domif-setlink", domain, mac, "down"] for domain, mac in links), check=False)
         self._all(["destroy", domain] for domain in running)
 
+    def pause(self, domains: Sequence[str]) -> None:
+        self._all(["suspend", domain] for domain in domains)
+
+    def unpause(self, domains: Sequence[str]) -> None:
+        # Refused for one that is saved on disk or off.
+        self._all((["resume", domain] for domain in domains), check=False)
+
     def orphan_volumes(self, pool: str, *domains: str) -> list[str]:
         """The volumes of those of ``domains`` that are not defined: left by one that was undefined behind Vagrant's
         back. Vagrant would neither use nor remove them."""
