@@ -25,12 +25,14 @@ from provisioner.errors import ProvisionError
 from provisioner.lab import LabSpec
 from provisioner.machines import Machine, Provider
 from provisioner.progress import Progress
-from provisioner.swarm import Swarm, connect, matches, read
+from provisioner.swarm import Quorum, Swarm, connect, matches, read
 
 # A single question to an engine: a busy machine of two cores answers in well under a second.
 ENGINE_TIMEOUT = 10.0
 # A few writes of each writer come before the fault, so that there is something to lose.
 WARM_UP = 2.0
+# What is looked at where answers of single hosts are all that counts.
+NOTHING = Swarm((), (), (), Quorum((), ()))
 
 
 class Experiment:
@@ -255,11 +257,14 @@ class Experiment:
             self._look(self._machines())
             time.sleep(min(left, watching.INTERVAL))
 
-    def watch_refusal(self, name: str, host: str, *, within: float) -> None:
-        """Ask one manager for the nodes until it says that there is no leader."""
-        [machine] = [machine for machine in self.provider.machines() if machine.name == host]
-        refusal = sights.refusal(lambda: watching.refusals([machine], ENGINE_TIMEOUT)[0])
-        self.watch([Watch(name, refusal, within)])
+    def watch_refusal(self, name: str, hosts: Sequence[str]) -> None:
+        """Ask these managers for the nodes, whatever the fault has made of them, until all say that there is no leader."""
+        machines = [machine for machine in self.provider.machines() if machine.name in hosts]
+        refused = sights.refused(lambda: watching.refusals(machines, self._patience))
+        self._measured += watching.watch(
+            [Watch(name, refused, self.bounds.refusal)], lambda: NOTHING, clock=self.clock, since=self._killed,
+            timeline=self.timeline, doing=self.doing,
+        )  # fmt: skip
 
     def watch_agreement(self, name: str, *, since: float) -> None:
         """Ask all managers until they name the same leader."""

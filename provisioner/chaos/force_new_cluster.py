@@ -64,7 +64,7 @@ class ForceNewCluster:
         victims = [host.name for host in experiment.spec.managers if host.name != survivor.name]
         before = _prepare(experiment, survivor.name)
         experiment.power_off(victims)
-        experiment.watch([Watch(NOTICED, sights.refused([survivor.name]), experiment.bounds.refusal)])
+        experiment.watch_refusal(NOTICED, [survivor.name])
         experiment.ask_survivors()
         experiment.check_tasks("while there was no management")
         machine = next(machine for machine in experiment.running() if machine.name == survivor.name)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from provisioner.chaos import management, sights
+from provisioner.chaos import management
 from provisioner.chaos.bounds import bounds
 from provisioner.chaos.experiment import Experiment
 from provisioner.chaos.outcome import Outcome
 from provisioner.chaos.scenario import Expectation
 from provisioner.chaos.timeline import NEW_LEADER, NOTICED
-from provisioner.chaos.watching import Watch
 from provisioner.errors import UsageError
 from provisioner.lab import LabSpec, majority
 from provisioner.swarm import NO_LEADER
@@ -83,7 +82,7 @@ class KillManagers:
     def _watch_it_stop(self, experiment: Experiment, victims: list[str]) -> None:
         left = [host.name for host in experiment.spec.managers if host.name not in victims]
         if left:
-            experiment.watch([Watch(NOTICED, sights.refused(left), experiment.bounds.refusal)])
+            experiment.watch_refusal(NOTICED, left)
         experiment.ask_survivors()
         experiment.hold(OUTAGE, "no management")
         experiment.check_tasks("while there was no management")

@@ -57,7 +57,7 @@ class PartitionLeader:
         words = f"nftables rules against {', '.join(others)} ({self.direction})"
         experiment.strike(CUT, victim, words, lambda: experiment.faults.cut(victim, others, self.direction))
         experiment.watch(experiment.signs_of_management(NEW_LEADER, within=bound.leader))
-        experiment.watch_refusal(REFUSED, victim, within=bound.refusal)
+        experiment.watch_refusal(REFUSED, [victim])
         experiment.watch([Watch(NOTICED, sights.noticed([victim]), bound.noticed)])
         experiment.ask_survivors()
         management.use(experiment)

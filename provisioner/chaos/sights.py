@@ -55,29 +55,18 @@ def noticed(lost: Sequence[str]) -> Look:
     return look
 
 
-def refused(managers: Sequence[str]) -> Look:
-    """Every one of these managers answers that there is no leader."""
+def refused(ask: Callable[[], Sequence[Refusal]]) -> Look:
+    """Every manager that is asked answers that there is no leader.
 
-    def look(swarm: Swarm) -> Sighting:
-        answers = [answer for answer in swarm.answers if answer.host in managers]
-        said: dict[str, list[str]] = {}
-        for answer in answers:
-            said.setdefault(answer.error or "names the nodes", []).append(answer.host)
-        words = "; ".join(f"{', '.join(hosts)}: {what}" for what, hosts in said.items())
-        return Sighting(all(answer.error.startswith(NO_LEADER) for answer in answers), words)
-
-    return look
-
-
-def refusal(ask: Callable[[], Refusal]) -> Look:
-    """One manager answers that there is no leader, whatever the others say.
-
-    :param ask: gives its answer.
+    :param ask: gives their answers to the question for the nodes.
     """
 
     def look(_: Swarm) -> Sighting:
-        answer = ask()
-        return Sighting(answer.words.startswith(NO_LEADER), f"{answer.host}: {answer.words or 'names the nodes'}")
+        said: dict[str, list[str]] = {}
+        for answer in ask():
+            said.setdefault(answer.words or "names the nodes", []).append(answer.host)
+        words = "; ".join(f"{', '.join(hosts)}: {what}" for what, hosts in said.items())
+        return Sighting(all(what.startswith(NO_LEADER) for what in said), words)
 
     return look
 

@@ -22,7 +22,11 @@ from provisioner.state import LabFolder
 from provisioner.swarm import connect, matches, read
 
 MINUTES = 60
-SCENARIOS = [str(scenario) for scenario in catalogue.all_for(describe(managers=3, engine="swarmd"))]
+IN_THE_GATE = ("kill-leader", "hang-daemon")
+SCENARIOS = [
+    pytest.param(name, marks=() if name in IN_THE_GATE else pytest.mark.slow)
+    for name in map(str, catalogue.all_for(describe(managers=3, engine="swarmd")))
+]
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +63,7 @@ def test_a_scenario_shows_what_it_promises(lab: LabFolder, scenario: str) -> Non
     assert as_before(lab) == []
 
 
+@pytest.mark.slow
 def test_a_daemon_that_hung_was_restarted_and_the_supervisor_lived(lab: LabFolder) -> None:
     leader = read(provider(lab).machines()).quorum.leader
     main = "systemctl show --property MainPID --value swarmd.service"
@@ -86,6 +91,7 @@ def await_event(process: subprocess.Popen[str], event: str) -> None:
     raise AssertionError(f"{event} did not happen:\n{''.join(said)}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scenario", "event"), [("partition-leader", "cut off"), ("freeze-leader", "frozen")])
 def test_ctrl_c_ends_the_fault(lab: LabFolder, scenario: str, event: str) -> None:
     process = begin(lab, scenario)
@@ -96,6 +102,7 @@ def test_ctrl_c_ends_the_fault(lab: LabFolder, scenario: str, event: str) -> Non
     assert as_before(lab) == []
 
 
+@pytest.mark.slow
 def test_a_host_that_was_left_frozen_is_thawed_by_up(lab: LabFolder) -> None:
     """As when everything of a scenario was killed at once."""
     spec = state.load(lab).spec
