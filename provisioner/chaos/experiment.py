@@ -258,7 +258,7 @@ class Experiment:
             time.sleep(min(left, watching.INTERVAL))
 
     def watch_refusal(self, name: str, hosts: Sequence[str]) -> None:
-        """Ask these managers for the nodes, whatever the fault has made of them, until all say that there is no leader."""
+        """Ask these managers, whatever the fault has made of them, until all say that there is no leader."""
         machines = [machine for machine in self.provider.machines() if machine.name in hosts]
         refused = sights.refused(lambda: watching.refusals(machines, self._patience))
         self._measured += watching.watch(

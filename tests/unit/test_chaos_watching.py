@@ -81,11 +81,14 @@ def test_a_write_is_measured_by_its_acknowledgement_not_by_the_look(run, tmp_pat
 
 def test_all_managers_must_refuse_in_dockers_words():
     words = "The swarm does not have a leader. It's possible that too few managers are online."
-    both = [Answer("manager2", "manager", words), Answer("manager3", "manager", "no answer in time")]
-    look = sights.refused(["manager2", "manager3"])
-    assert not look(swarm_of(answers=both)).seen
-    assert look(swarm_of(answers=[both[0], Answer("manager3", "manager", words)])).seen
-    assert "manager3: no answer in time" in look(swarm_of(answers=both)).words
+    def seen(**said):
+        return sights.refused(lambda: [Refusal(host, answer) for host, answer in said.items()])(EMPTY)
+
+    assert seen(manager2=words, manager3=words).seen
+    late = seen(manager2=words, manager3="no answer in time")
+    assert not late.seen
+    assert "manager3: no answer in time" in late.words
+    assert not seen(manager2=words, manager3="").seen
 
 
 def test_tasks_on_lost_hosts_do_not_count():
