@@ -81,6 +81,7 @@ def test_a_write_is_measured_by_its_acknowledgement_not_by_the_look(run, tmp_pat
 
 def test_all_managers_must_refuse_in_dockers_words():
     words = "The swarm does not have a leader. It's possible that too few managers are online."
+
     def seen(**said):
         return sights.refused(lambda: [Refusal(host, answer) for host, answer in said.items()])(EMPTY)
 
