@@ -337,14 +337,6 @@ async def test_snapshots_never_go_back_and_are_whole(etcd_members: Members) -> N
             await writing.commit([put_task("end")])
 
 
-async def test_keys_of_the_cas_are_never_in_the_mirror(etcd_members: Members) -> None:
-    member = etcd_members.start()
-    async with open_store(member) as store, EtcdClient(member.socket, attempt=5) as client:
-        await client.put(codec.SECRETS + b"ca", b"PRIVATE KEY")
-        await committed(store, 1)
-        assert "PRIVATE KEY" not in repr(vars(store)) + repr(await store.fresh())
-
-
 async def test_a_list_of_more_than_a_page_is_whole(etcd_members: Members, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("swarmd.store.mirror.PAGE", 7)
     member = etcd_members.start()
