@@ -193,14 +193,8 @@ def start(hosts: Hosts = None, name: LabName = DEFAULT, quiet: Quiet = False) ->
             raise LabUnhealthy(
                 "\n".join(failures.values()), hint=f"provision logs {next(iter(failures))} --name {name}"
             )
-        left = bringup.settle(opened.record, opened.provider, progress)
-        is_whole = all(machine.state == "running" for machine in opened.provider.machines())
+        bringup.settle(opened.record, opened.provider, progress)
     showing.print_status(find(name))
-    if left and is_whole:
-        raise LabUnhealthy(
-            "all hosts run, but not all is as asked:\n" + "\n".join(f"  {each}" for each in left),
-            hint=f"look: provision logs HOST --name {name}; repair: provision up --name {name}",
-        )
 
 
 def suspend(hosts: Hosts = None, name: LabName = DEFAULT, quiet: Quiet = False) -> None:

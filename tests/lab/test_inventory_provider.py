@@ -151,7 +151,7 @@ def test_from_bare_machines_to_a_swarm_and_back(machines: Machines, name: str, t
 
     refused = run_provision("stop", "alpha", "--power-off", "--name", name)
     _explains(refused, 2, "not ours to switch", "sudo poweroff")
-    _explains(run_provision("chaos", "kill-leader", "--name", name), 2, "every scenario pulls the plug")
+    _explains(run_provision("chaos", "kill-leader", "--name", name), 2, "every scenario breaks some")
     assert "expected:" not in refused.stdout
 
     must(run_provision("down", "--name", name))
