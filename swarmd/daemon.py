@@ -38,17 +38,17 @@ async def serve(config: Config) -> None:
         application = create_application(lifecycle, Path(config.engine_socket))
         metrics = exposition(lifecycle)
         application.router.add_get("/metrics", metrics)
-        async with (
-            _listening(application, config),
-            _showing_metrics(metrics, config.metrics_address),
-            asyncio.TaskGroup() as group,
-        ):
-            log.info(f"swarmd {__version__} serves")
+        async with asyncio.TaskGroup() as group:
             running = group.create_task(lifecycle.run())
-            if beats is not None:
-                await heartbeat.beat(beats)
-                log.warning("the supervisor has gone: this daemon ends, and its successor goes on")
-                running.cancel()
+            await lifecycle.resumed()
+            async with _listening(application, config), _showing_metrics(metrics, config.metrics_address):
+                log.info(f"swarmd {__version__} serves")
+                if beats is None:
+                    await asyncio.Event().wait()
+                else:
+                    await heartbeat.beat(beats)
+                    log.warning("the supervisor has gone: this daemon ends, and its successor goes on")
+            running.cancel()
 
 
 @asynccontextmanager

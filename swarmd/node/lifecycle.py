@@ -23,6 +23,7 @@ from swarmd.errors import (
     NotInSwarm,
     NotManager,
 )
+from swarmd.files import private_folder
 from swarmd.identity import tokens
 from swarmd.identity.credentials import Credentials, NoCredentials
 from swarmd.identity.root import new_key, new_request
@@ -62,18 +63,26 @@ class Lifecycle:
     def __init__(self, config: Config, engine: Engine) -> None:
         self._config, self._engine = config, engine
         # Of this folder, whatever the node's id and addresses come to be.
-        self._etcd = etcd_process(config, member_config(config, "", NOBODY))
+        self._member = member_config(config, "", NOBODY)
+        self._etcd = etcd_process(config, self._member)
         self._current: Participation | None = None
         self._running: asyncio.Task[None] | None = None
         self._verbs = asyncio.Lock()
+        self._resumed = asyncio.Event()
         self._tasks: asyncio.TaskGroup
 
     async def run(self) -> NoReturn:
         """Take up the membership that the state folder tells of; then until cancelled."""
         async with asyncio.TaskGroup() as self._tasks:
             await self._resume()
+            self._resumed.set()
             await asyncio.Event().wait()
         raise AssertionError
+
+    async def resumed(self) -> None:
+        """Wait until it is known what this node is. Before, nothing else here may be called: an ``init`` would not see
+        the membership that there is, and would make room for a new one."""
+        await self._resumed.wait()
 
     async def _resume(self) -> None:
         local = state.load(self._config.state)
@@ -85,7 +94,7 @@ class Lifecycle:
             return
         if local is None:
             # Entering was broken off before it had succeeded, or the file was damaged and nobody can be asked.
-            await self._forget(credentials.node_id)
+            await self._forget()
             return
         self._participate(Participation(self._config, self._engine, credentials, local, self._etcd))
 
@@ -180,11 +189,11 @@ class Lifecycle:
             node_id = seed.node.id
             managers = [wire.Manager(node_id, local.advertise_address)]
             local = msgspec.structs.replace(local, managers=managers)
-            await self._forget(node_id)
+            await self._forget()
             await asyncio.to_thread(authority.save, self._config.state)
             key, chain = first_certificate(seed, authority)
             credentials = await self._install(key, chain, authority.root.certificate_pem)
-            await self._enter(credentials, local, _bootstrap, seed, patience=ENTERING)
+            await self._enter(credentials, local, _bootstrap, seed)
             log.info("made a new cluster", cluster=seed.cluster.id, node=node_id)
             return node_id
 
@@ -199,7 +208,7 @@ class Lifecycle:
             key = new_key()
             asked = protocol.Join(request.token, new_request(key).decode(), request.availability)
             root_pem, joined = await ask_to_join(request.remote_addresses, token, asked)
-            await self._forget(joined.node_id)
+            await self._forget()
             local = msgspec.structs.replace(local, managers=joined.managers)
             credentials = await self._install(key, joined.certificate.encode(), root_pem)
             entrance: Entrance | None = None
@@ -209,7 +218,7 @@ class Lifecycle:
                 async def entrance(member: MemberConfig, process: EtcdProcess) -> None:
                     await join.join(member, process, voter)
 
-            await self._enter(credentials, local, entrance, None, patience=ENTERING)
+            await self._enter(credentials, local, entrance, None)
             log.info("joined a cluster", cluster=credentials.cluster_id, role=credentials.role.value)
 
     async def _enter(
@@ -218,23 +227,25 @@ class Lifecycle:
         local: NodeState,
         entrance: Entrance | None,
         seed: Seed | None,
-        *,
-        patience: float,
     ) -> None:
-        """Take part; what is on disk says so from here on, and a node that is killed now comes back into it."""
-        await asyncio.to_thread(state.save, self._config.state, local)
+        """Take part. What is on disk says so from the moment that the cluster knows of this node: one that is killed
+        then comes back into it, one that is killed before starts from nothing."""
+        if seed is None:
+            await asyncio.to_thread(state.save, self._config.state, local)
         participation = Participation(self._config, self._engine, credentials, local, self._etcd)
         self._participate(participation, entrance, seed)
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(ENTERING):
                 await participation.taking_part()
         except TimeoutError:
             if seed is None:
                 raise NodeUnavailable(NOT_JOINED) from None
             why = participation.error or "its etcd did not come to serve"
             await self._stop()
-            await self._forget(credentials.node_id)
+            await self._forget()
             raise NodeUnavailable(f"could not make a new cluster: {why}") from None
+        if seed is not None:
+            await asyncio.to_thread(state.save, self._config.state, participation.local)
 
     async def _force_new_cluster(self, request: InitRequest) -> str:
         current = self._current
@@ -272,7 +283,7 @@ class Lifecycle:
             await leaving.say_goodbye(current)
             await self._stop()
             await leaving.remove_containers(self._engine, current.credentials.node_id)
-            await self._forget(current.credentials.node_id)
+            await self._forget()
             log.info("left the cluster", cluster=current.credentials.cluster_id)
 
     # Parts of the above
@@ -297,18 +308,16 @@ class Lifecycle:
         except ValueError as error:
             raise BadRequest(f"the certificate that was given to this node is not usable: {error}") from error
 
-    async def _forget(self, node_id: str) -> None:
+    async def _forget(self) -> None:
         """Have nothing of a membership in the state folder; what says that there is one goes first."""
-        folder = self._config.state
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = private_folder(self._config.state)
         await asyncio.to_thread(state.forget, folder)
         Authority.forget(folder)
         with contextlib.suppress(NoCredentials):
             (await asyncio.to_thread(Credentials.load, folder)).remove()
-        member = member_config(self._config, node_id, NOBODY)
-        if member.folder.exists():
+        if self._member.folder.exists():
             await self._etcd.stop()
-            await asyncio.to_thread(disk.forget, member)
+            await asyncio.to_thread(disk.forget, self._member)
         await asyncio.to_thread(leaving.forget_tasks, folder / "tasks")
 
     def _authority(self) -> Authority:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from aiohttp import web
 from swarmd import wire
 from swarmd.config import Config
 from swarmd.dispatcher import IcmpProbe, Prober, turn_away
-from swarmd.errors import NodeUnavailable, NoLeader, PermissionDenied
+from swarmd.errors import Lost, NodeUnavailable, NoLeader, PermissionDenied
 from swarmd.etcd import EtcdClient
 from swarmd.identity.credentials import Credentials
 from swarmd.identity.peer import Peer
@@ -34,7 +35,7 @@ from swarmd.node.leading import Leading
 from swarmd.node.quorum import Quorum, votes
 from swarmd.node.registrar import Registrar
 from swarmd.node.state import NodeState as LocalState
-from swarmd.store import Kind, Put, Snapshot
+from swarmd.store import Kind, Put, Snapshot, Store, Unchanged
 from swarmd.store.etcd import EtcdStore
 
 log = structlog.get_logger()
@@ -107,7 +108,7 @@ class Manager:
             store = EtcdStore(client)
             group.create_task(store.run())
             if seed is not None:
-                await _sow(store, seed)
+                await sow(store, seed)
             await _loaded(store)
             parts = self._parts = self._assemble(client, probe, store)
             await parts.quorum.enlist()
@@ -283,8 +284,13 @@ class Manager:
                 self._leader_found(leader)
 
 
-async def _sow(store: EtcdStore, seed: Seed) -> None:
-    await store.commit([Put(Kind.CLUSTER, seed.cluster.id, seed.cluster), Put(Kind.NODE, seed.node.id, seed.node)])
+async def sow(store: Store, seed: Seed) -> None:
+    """Only once: a manager that has to begin again still has its seed, and what has grown from it stays."""
+    with contextlib.suppress(Lost):
+        await store.commit(
+            [Put(Kind.CLUSTER, seed.cluster.id, seed.cluster), Put(Kind.NODE, seed.node.id, seed.node)],
+            guards=[Unchanged(Kind.CLUSTER, seed.cluster.id, 0)],
+        )
 
 
 async def _loaded(store: EtcdStore) -> None:

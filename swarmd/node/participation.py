@@ -134,6 +134,11 @@ class Participation:
                 pause = min(2 * pause, LONGEST_PAUSE)
             else:
                 draw, pause = random.random(), FIRST_PAUSE  # noqa: S311
+                if self.credentials.begin > datetime.now(UTC):
+                    log.warning("this node's new certificate has not begun yet: compare the clocks of the nodes")
+                    await asyncio.sleep(
+                        renewal.LONGEST_WAIT.total_seconds()
+                    )  # else the next would be asked for at once
 
     async def _renew(self) -> None:
         key = new_key()

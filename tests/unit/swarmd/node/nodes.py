@@ -14,10 +14,11 @@ from etcd_members import free_address
 
 from swarmd.config import Config, EtcdConfig
 from swarmd.engine.client import Engine
+from swarmd.etcd import EtcdClient
 from swarmd.membership import InitRequest, JoinRequest
 from swarmd.model import NodeRole, NodeState
 from swarmd.node.lifecycle import Lifecycle
-from swarmd.store import Delete, Kind, Snapshot
+from swarmd.store import Delete, Kind, Snapshot, codec
 
 T = TypeVar("T")
 
@@ -99,6 +100,20 @@ class RunningNode:
         async with asyncio.timeout(DEADLINE):
             await manager.serving()
 
+    async def begin_managing_again(self) -> None:
+        """What manages ends by an error that it did not foresee, an entry that it cannot read, and is begun anew."""
+        manager = self.lifecycle.manager
+        assert manager is not None
+        key = codec.key(Kind.SERVICE, "unreadable")
+        async with EtcdClient(manager.member.socket) as client:
+            await client.put(key, b"{", timeout=5)
+            await self._poll(lambda: self.lifecycle.manager is not manager)
+            await client.delete(key, timeout=5)
+        await self.until_serving()
+
+    async def until_etcd_runs(self) -> None:
+        await self._poll((self.folder / "s" / "etcd" / "client" / "c.sock").exists)
+
     async def until_refused(self) -> None:
         await self._poll(lambda: "removed from the swarm" in self.lifecycle.local().error)
 
@@ -154,7 +169,7 @@ class Nodes:
     async def start(self, node: RunningNode) -> None:
         node.lifecycle = Lifecycle(node.config, self._engines[node.name])
         node.running = self._group.create_task(node.lifecycle.run())
-        await asyncio.sleep(0)
+        await node.lifecycle.resumed()
 
     async def stop(self, node: RunningNode) -> None:
         """The daemon and its etcd, as when the machine goes down in order."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from nodes import Nodes, roles, states
 from wishes import wish
@@ -109,6 +111,30 @@ async def test_with_one_of_two_managers_gone_the_other_is_not_demoted(nodes: Nod
     await nodes.stop(two)
     with pytest.raises(FailedPrecondition, match="this would result in a loss of quorum"):
         await one.lifecycle.check_demotion(two.id)
+
+
+async def test_a_manager_that_begins_again_keeps_what_its_cluster_has_become(nodes: Nodes):
+    one = await nodes.node("one")
+    await one.init()
+    await one.lifecycle.rotate_token(worker=True, manager=True)
+    before = one.snapshot().cluster
+    await one.begin_managing_again()
+    cluster = (await one.lifecycle.store().fresh()).cluster
+    assert before is not None
+    assert cluster is not None
+    assert cluster.value == before.value
+
+
+async def test_an_init_that_is_broken_off_leaves_nothing(nodes: Nodes):
+    one = await nodes.node("one")
+    making = asyncio.ensure_future(one.init())
+    await one.until_etcd_runs()
+    making.cancel()
+    await asyncio.wait([making])
+    await nodes.stop(one)
+    await nodes.start(one)
+    assert one.lifecycle.local().state is LocalState.INACTIVE
+    await one.init()
 
 
 async def test_leaving(nodes: Nodes):
