@@ -15,7 +15,7 @@ from swarmd import wire
 from swarmd.dispatcher.assignments import Assigned
 from swarmd.dispatcher.judge import TICK, Judge, Signal
 from swarmd.dispatcher.session import Ended, Farewell, Session, bid_farewell, receive, turn_away
-from swarmd.dispatcher.writes import FIRST_BACK_OFF, LONGEST_BACK_OFF, Sighting, Writes
+from swarmd.dispatcher.writes import Sighting, Writes, fresh
 from swarmd.errors import Deposed, NoLeader
 from swarmd.identity.peer import Peer
 from swarmd.model import NodeState, new_id
@@ -76,7 +76,7 @@ class Dispatcher:
     async def run(self) -> None:
         """Until another leader has come, or cancelled; sessions are closed then."""
         try:
-            self._begin(await self._fresh())
+            self._begin(await fresh(self._store))
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._writes.run())
                 group.create_task(self._route())
@@ -205,15 +205,6 @@ class Dispatcher:
             if known is not None:
                 self._writes.see(node_id, Sighting(NodeState.UNKNOWN, MOVED))
         self._advance(snapshot)
-
-    async def _fresh(self) -> Snapshot:
-        back_off = FIRST_BACK_OFF
-        while True:
-            try:
-                return await self._store.fresh()
-            except NoLeader:
-                await asyncio.sleep(back_off)
-                back_off = min(2 * back_off, LONGEST_BACK_OFF)
 
     async def _route(self) -> None:
         while True:

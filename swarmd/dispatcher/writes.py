@@ -188,13 +188,15 @@ class Writes:
                 log.warning("the quorum did not answer: statuses and states of nodes wait for it", after=back_off)
                 await asyncio.sleep(back_off)
                 back_off = min(2 * back_off, LONGEST_BACK_OFF)
-            snapshot = await self._renewed()
+            snapshot = await fresh(self._store)
 
-    async def _renewed(self) -> Snapshot:
-        back_off = FIRST_BACK_OFF
-        while True:
-            try:
-                return await self._store.fresh()
-            except NoLeader:
-                await asyncio.sleep(back_off)
-                back_off = min(2 * back_off, LONGEST_BACK_OFF)
+
+async def fresh(store: Store) -> Snapshot:
+    """As the store's; without a quorum that is as long as it takes."""
+    back_off = FIRST_BACK_OFF
+    while True:
+        try:
+            return await store.fresh()
+        except NoLeader:
+            await asyncio.sleep(back_off)
+            back_off = min(2 * back_off, LONGEST_BACK_OFF)

@@ -40,7 +40,7 @@ def a_node(node_id="n1", role=NodeRole.WORKER, wanted="worker"):
     return Node(node_id, NodeSpec(role=wanted), role, NOW, NOW)
 
 
-def a_task(task_id="t1", node_id="n1", state=TaskState.ASSIGNED, desired=TaskState.RUNNING):
+def a_task(task_id="t1", node_id="n1", state=TaskState.ASSIGNED, desired=TaskState.RUNNING, **given):
     return Task(
         id=task_id,
         service_id="s1",
@@ -53,6 +53,7 @@ def a_task(task_id="t1", node_id="n1", state=TaskState.ASSIGNED, desired=TaskSta
         desired_state=desired,
         status=TaskStatus(NOW, state),
         node_id=node_id,
+        **given,
     )
 
 

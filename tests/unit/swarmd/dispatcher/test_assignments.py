@@ -1,33 +1,15 @@
 """What each node is told of its tasks."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 import pytest
+from leader_and_agents import NOW, a_task
 
 from swarmd.dispatcher.assignments import Assigned, Difference
 from swarmd.dispatcher.session import messages
-from swarmd.model import ContainerSpec, Task, TaskSpec, TaskState, TaskStatus
+from swarmd.model import ContainerSpec, TaskSpec, TaskState
 from swarmd.store import Entry, Snapshot
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def a_task(task_id="t1", node_id="n1", state=TaskState.ASSIGNED, desired=TaskState.RUNNING, **given):
-    return Task(
-        id=task_id,
-        service_id="s1",
-        service_name="web",
-        slot=1,
-        spec=TaskSpec(),
-        spec_version=1,
-        created_at=NOW,
-        updated_at=NOW,
-        desired_state=desired,
-        status=TaskStatus(NOW, state),
-        node_id=node_id,
-        **given,
-    )
 
 
 class Cluster:

@@ -1,9 +1,10 @@
 """What sessions say, in the store: states advance, and lost races are planned anew."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
+from leader_and_agents import NOW, a_node, a_task
 
 from swarmd.dispatcher.writes import Sighting, Writes, advanced, seen
 from swarmd.errors import Deposed, Lost, NoLeader
@@ -11,44 +12,20 @@ from swarmd.model import (
     Node,
     NodeDescription,
     NodeLiveness,
-    NodeRole,
-    NodeSpec,
     NodeState,
     Task,
-    TaskSpec,
     TaskState,
     TaskStatus,
 )
 from swarmd.store import Delete, Entry, Kind, Put
 from swarmd.store.memory import MemoryStore
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=9)
 READY, DOWN = NodeState.READY, NodeState.DOWN
 
 
-def a_node(node_id="n1"):
-    return Node(node_id, NodeSpec(), NodeRole.WORKER, NOW, NOW)
-
-
 def status(state, **given):
     return TaskStatus(LATER, state, **given)
-
-
-def a_task(task_id="t1", state=TaskState.ASSIGNED, node_id="n1", desired=TaskState.RUNNING):
-    return Task(
-        id=task_id,
-        service_id="s1",
-        service_name="web",
-        slot=1,
-        spec=TaskSpec(),
-        spec_version=1,
-        created_at=NOW,
-        updated_at=NOW,
-        desired_state=desired,
-        status=TaskStatus(NOW, state),
-        node_id=node_id,
-    )
 
 
 @pytest.mark.parametrize(
