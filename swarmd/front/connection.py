@@ -8,12 +8,13 @@ import json
 from http import HTTPStatus
 
 from swarmd.front.exchange import LINGER, Exchange, NoAnswer
+from swarmd.front.forwarding import forward
 from swarmd.front.framing import Malformed, UntilClose
 from swarmd.front.hangups import HangUps
 from swarmd.front.heads import Request, parse_request
 from swarmd.front.routes import Owner, Rule, may_become_raw, rule_for, split
 from swarmd.front.servers import Servers
-from swarmd.front.stream import Gone, HeadTooLarge, HeadTooSlow, Stream, forward
+from swarmd.front.stream import Gone, HeadTooLarge, HeadTooSlow, Stream
 from swarmd.front.upstreams import Unreachable, Upstream
 
 SWARMD_PATIENCE = 10.0

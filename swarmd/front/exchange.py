@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from swarmd.front.forwarding import forward
 from swarmd.front.framing import Malformed, UntilClose
 from swarmd.front.hangups import HangUps
 from swarmd.front.heads import END, Answer, Request, parse_answer
-from swarmd.front.stream import Gone, HeadTooLarge, HeadTooSlow, Stream, forward
+from swarmd.front.stream import Gone, HeadTooLarge, HeadTooSlow, Stream
 
 LINGER = 2.0
 """Seconds that a client may go on with a body after its answer has been given, so that it comes to read the answer."""

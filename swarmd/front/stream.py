@@ -1,4 +1,4 @@
-"""One end of a connection, and the forwarding of bodies from one end to another.
+"""One end of a connection.
 
 The loop's own socket calls are used, not asyncio's transports: a transport that cannot write gives up reading too, and
 with it the answer of a server that refuses a body half-way. So also nothing is held but one buffer per direction, and a
@@ -12,7 +12,6 @@ import contextlib
 import select
 import socket
 
-from swarmd.front.framing import Framing, Malformed
 from swarmd.front.heads import END
 
 LARGEST_HEAD = 1 << 20
@@ -20,9 +19,6 @@ LARGEST_HEAD = 1 << 20
 HEAD_PATIENCE = 60
 """Seconds from a head's first byte to its last."""
 _PIECE = 64 << 10
-_BUFFER = 256 << 10
-_TURN = 1 << 20
-"""Bytes, about 1 ms: the loop's socket calls do not yield while there is data, and others must get their turn."""
 
 
 class Gone(Exception):
@@ -147,41 +143,3 @@ class Stream:
     def close(self) -> None:
         """Nobody may be reading or writing here any more."""
         self.socket.close()
-
-
-async def forward(source: Stream, body: Framing, sink: Stream | None, before: bytes = b"") -> None:
-    """Send ``before``, then a body as it comes; without a sink, throw the body away.
-
-    :raises Gone: its ``stream`` tells which side; what the sink did not take is lost, ``body`` knows its place.
-    :raises Malformed: a chunked body is broken.
-    """
-    if source.pending and not body.done:
-        try:
-            taken = body.take(memoryview(source.pending))
-        except Malformed:
-            if sink:
-                await sink.send(before)
-            raise
-        before += source.pending[:taken]
-        source.pending = source.pending[taken:]
-    if before and sink:
-        await sink.send(before)
-    if body.done:
-        return
-    buffer = bytearray(_BUFFER)
-    view = memoryview(buffer)
-    turn = 0
-    while not body.done:
-        received = await source.receive_into(buffer)
-        if not received:
-            if body.ends_with_connection:
-                return
-            raise Gone(source, "the connection ended in the middle of a body")
-        taken = body.take(view[:received])
-        source.pending = bytes(view[taken:received])
-        if sink:
-            await sink.send(view[:taken])
-        turn += received
-        if turn >= _TURN:
-            turn = 0
-            await asyncio.sleep(0)

@@ -13,6 +13,9 @@ log = logging.getLogger("swarmd.front")
 RETRY_EVERY = 0.05
 QUEUE_PATIENCE = 3.0
 """Seconds that a full queue of a listening socket is given: its process is busy, or hangs."""
+SEND_BUFFER = 512 << 10
+"""Bytes that a body may be ahead of its server, which takes it in bursts; 208 KiB are usual. The kernel doubles what is
+asked for, after cutting it to net.core.wmem_max."""
 
 
 class Unreachable(Exception):
@@ -59,6 +62,7 @@ def _connected(path: str) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.setblocking(False)
     try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         # Not by the loop: it takes EAGAIN, which here means a full queue, for a connection on its way.
         sock.connect(path)
     except OSError:
