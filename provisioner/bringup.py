@@ -134,18 +134,47 @@ def settle(record: Record, provider: Provider, progress: Progress) -> list[str]:
 
     :returns: what is still different then.
     """
+
+    def look() -> tuple[list[str], bool]:
+        machines = provider.machines()
+        return differences(record, machines), _can_decide(record, machines)
+
     with progress.stage("Waiting until all is as asked"):
-        seen: list[str] = []
-        since = time.monotonic()
-        patience = UNCHANGED_SECONDS * record.spec.patience
-        while left := differences(record, provider.machines()):
-            if left != seen:
-                seen, since = left, time.monotonic()
-                progress.host("", left[0])
-            if time.monotonic() - since > patience or not _can_decide(record, provider.machines()):
-                break
-            time.sleep(0.2)
-        return left
+        return _until_nothing_changes(look, record, progress)
+
+
+def recover(lab: LabFolder, record: Record, provider: Provider, progress: Progress) -> None:
+    """Wait until the swarm of hosts that were started has come to rest, whatever its users have made of it.
+
+    :raises LabUnhealthy: it has not, and nothing has changed for half a minute. A lab that no `up` has finished has
+        no swarm to wait for.
+    """
+    if not _told(lab).exists():
+        return
+    with progress.stage("Waiting for the swarm"):
+        left = _until_nothing_changes(lambda: (swarm.unrest(swarm.read(provider.machines())), True), record, progress)
+    if left:
+        raise LabUnhealthy(
+            "the hosts run, their swarm does not:\n" + "\n".join(f"  {line}" for line in left),
+            hint=f"provision status --name {record.spec.name}; `provision up --name {record.spec.name}` repairs",
+        )
+
+
+def _until_nothing_changes(look: Callable[[], tuple[list[str], bool]], record: Record, progress: Progress) -> list[str]:
+    """
+    :param look: what is still wanting, and whether waiting can help.
+    :returns: what was wanting at the last look.
+    """
+    seen: list[str] = []
+    since = time.monotonic()
+    while True:
+        left, can_change = look()
+        if left != seen:
+            seen, since = left, time.monotonic()
+            progress.host("", (left or [""])[0])
+        if not left or not can_change or time.monotonic() - since > UNCHANGED_SECONDS * record.spec.patience:
+            return left
+        time.sleep(0.2)
 
 
 def _can_decide(record: Record, machines: Sequence[Machine]) -> bool:

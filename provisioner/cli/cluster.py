@@ -193,7 +193,7 @@ def start(hosts: Hosts = None, name: LabName = DEFAULT, quiet: Quiet = False) ->
             raise LabUnhealthy(
                 "\n".join(failures.values()), hint=f"provision logs {next(iter(failures))} --name {name}"
             )
-        bringup.settle(opened.record, opened.provider, progress)
+        bringup.recover(opened.folder, opened.record, opened.provider, progress)
     showing.print_status(find(name))
 
 

@@ -3,7 +3,7 @@
 Everything goes through Docker's API, so it is the same for every engine that speaks it. Nothing here changes a swarm.
 """
 
-from provisioner.swarm.comparison import matches
+from provisioner.swarm.comparison import matches, unrest
 from provisioner.swarm.connection import connect, reason
 from provisioner.swarm.model import NO_LEADER, Answer, Node, Quorum, Swarm, Task
 from provisioner.swarm.reading import TIMEOUT, read
@@ -20,4 +20,5 @@ __all__ = [
     "matches",
     "read",
     "reason",
+    "unrest",
 ]

@@ -1,4 +1,4 @@
-"""Is the swarm what the lab's spec asks for? Pure."""
+"""Is the swarm what the lab's spec asks for, and has it come to rest? Pure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,30 @@ from provisioner.swarm.model import Node, Swarm
 def matches(spec: LabSpec, swarm: Swarm) -> list[str]:
     """What differs from the spec, one sentence each; an empty list when all is as asked."""
     return list(_differences(spec, swarm))
+
+
+def unrest(swarm: Swarm) -> list[str]:
+    """What is still on its way after hosts were started, one sentence each, whatever users have made of the swarm."""
+    return list(_unrest(swarm))
+
+
+def _unrest(swarm: Swarm) -> Iterator[str]:
+    for answer in swarm.answers:
+        if answer.membership == "silent":
+            yield f"{answer.host}: Docker does not answer ({answer.error})"
+        elif answer.membership == "inactive" and answer.error:
+            yield f"{answer.host}: is in no swarm ({answer.error})"
+    quorum = swarm.quorum
+    if not quorum.leader and len(quorum.managers) - len(quorum.stopped) >= quorum.needed > 0:
+        yield quorum.words()
+    for answer in swarm.answers:
+        node = swarm.node(answer.host)
+        if node is None or answer.membership not in ("manager", "worker"):
+            continue
+        if node.status != "ready":
+            yield _status(node)
+        if answer.membership == "manager" and node.reachability != "reachable":
+            yield _reachability(node)
 
 
 def _differences(spec: LabSpec, swarm: Swarm) -> Iterator[str]:
@@ -46,17 +70,25 @@ def _of_host(host: HostSpec, swarm: Swarm) -> Iterator[str]:
             yield f"{host.name}: is not in the swarm"
         return
     if node.status != "ready":
-        yield f"{host.name}: the swarm says {node.status.capitalize()}"
+        yield _status(node)
     if node.role != host.role:
         yield f"{host.name}: is a {node.role}, a {host.role} was asked for"
     elif host.role == "manager" and node.reachability != "reachable":
-        yield f"{host.name}: the other managers say {node.reachability.capitalize() or 'nothing of it'}"
+        yield _reachability(node)
     if node.availability != host.availability:
         yield f"{host.name}: its availability is {node.availability}, {host.availability} was asked for"
     for key in sorted(node.labels.keys() | host.labels.keys()):
         found, wanted = node.labels.get(key), host.labels.get(key)
         if found != wanted:
             yield f"{host.name}: its label {key} is {_value(found)}, {_value(wanted)} was asked for"
+
+
+def _status(node: Node) -> str:
+    return f"{node.hostname}: the swarm says {node.status.capitalize()}"
+
+
+def _reachability(node: Node) -> str:
+    return f"{node.hostname}: the other managers say {node.reachability.capitalize() or 'nothing of it'}"
 
 
 def _extra(spec: LabSpec, swarm: Swarm, node: Node) -> Iterator[str]:

@@ -212,3 +212,33 @@ def test_without_nodes_the_quorum_is_the_difference():
     assert found[0] == "manager2: off"
     assert "no quorum (2 needed)" in found[1]
     assert "(The swarm does not have a leader.)" in found[1]
+
+
+def test_a_swarm_that_its_users_have_changed_is_at_rest():
+    answers = {"worker1": Answer("worker1", "inactive"), "manager2": Answer("manager2", "worker")}
+    demoted = a_node("manager2", role="worker", reachability="", availability="drain")
+    assert swarm.unrest(a_swarm(a_node("manager1"), demoted, answers=answers)) == []
+
+
+@pytest.mark.parametrize(
+    ("nodes", "answers", "wanting"),
+    [
+        (GOOD, {"worker1": Answer("worker1", "silent", "no answer in time")},
+         ["worker1: Docker does not answer (no answer in time)"]),
+        (GOOD[:2], {"worker1": Answer("worker1", "inactive", "Docker says pending")},
+         ["worker1: is in no swarm (Docker says pending)"]),
+        ((*GOOD[:2], a_node("worker1", status="down")), {}, ["worker1: the swarm says Down"]),
+        ((GOOD[0], a_node("manager2", reachability="unreachable")), {},
+         ["manager2: the other managers say Unreachable"]),
+        ((GOOD[0], a_node("manager2", status="down")), {"manager2": Answer("manager2", "stopped", "off")}, []),
+    ],
+)  # fmt: skip
+def test_what_is_still_on_its_way_after_a_start(nodes, answers, wanting):
+    assert swarm.unrest(a_swarm(*nodes, answers=answers)) == wanting
+
+
+@pytest.mark.parametrize(("stopped", "waits"), [((), True), (("manager2",), False)])
+def test_a_leader_is_waited_for_only_where_enough_managers_run(stopped, waits):
+    answers = (Answer("manager1", "manager", "The swarm does not have a leader."),)
+    seen = Swarm(answers, (), (), Quorum(("manager1", "manager2"), ("manager1",), stopped))
+    assert bool(swarm.unrest(seen)) is waits
