@@ -74,6 +74,7 @@ class Leadership:
         self._started = clock()
         self._held: _Held | None = None
         """None until it has been read once."""
+        self._predecessor: str | None = None
         self._leases: dict[int, float] = {}
         """Leases of this manager's bids, and until when each lasts at least."""
         self._epoch: int | None = None
@@ -88,6 +89,11 @@ class Leadership:
     def leader_id(self) -> str | None:
         """The node that holds the record, as far as this manager has heard."""
         return self._held.record.node_id if self._held and self._held.record else None
+
+    @property
+    def predecessor(self) -> str | None:
+        """The node that led before this leader, as far as this manager has seen it."""
+        return self._predecessor
 
     @property
     def epoch(self) -> int | None:
@@ -156,6 +162,8 @@ class Leadership:
         before = self.leader_id
         held = _Held(_decoder.decode(entry.value), entry.mod_revision, entry.lease) if entry else _Held()
         self._held = held
+        if before not in (None, self.leader_id):
+            self._predecessor = before
         if held.lease in self._leases and self._epoch != held.revision:
             self._become_leader(held.revision)
         elif self._epoch is not None and self._epoch != held.revision:

@@ -4,5 +4,6 @@ from swarmd.dispatcher.dispatcher import Dispatcher
 from swarmd.dispatcher.probe import IcmpProbe, Probe
 from swarmd.dispatcher.prober import Prober
 from swarmd.dispatcher.session import turn_away
+from swarmd.dispatcher.succession import Succession
 
-__all__ = ["Dispatcher", "IcmpProbe", "Probe", "Prober", "turn_away"]
+__all__ = ["Dispatcher", "IcmpProbe", "Probe", "Prober", "Succession", "turn_away"]

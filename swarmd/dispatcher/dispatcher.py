@@ -15,6 +15,7 @@ from swarmd import wire
 from swarmd.dispatcher.assignments import Assigned
 from swarmd.dispatcher.judge import TICK, Judge, Signal
 from swarmd.dispatcher.session import Ended, Farewell, Session, bid_farewell, receive, turn_away
+from swarmd.dispatcher.succession import ARRIVAL, Succession
 from swarmd.dispatcher.writes import Sighting, Writes, fresh
 from swarmd.errors import Deposed, NoLeader
 from swarmd.identity.peer import Peer
@@ -54,15 +55,20 @@ class Dispatcher:
         *,
         managers: Callable[[], list[wire.Manager]],
         signals: Callable[[], Mapping[str, Signal]] = dict,
+        succession: Succession | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         :param managers: those that agents may turn to, as of now.
         :param signals: by address: ``Prober.signals``; without it heartbeats alone count.
+        :param succession: without it no node stays Ready.
         """
         self._store = store
         self._managers = managers
         self._signals = signals
+        self._succession = succession or Succession()
+        self._awaited: set[str] = set()
+        """Nodes that stayed Ready, and have not come yet."""
         self._clock = clock
         self._writes = Writes(store, epoch)
         self._judge = Judge(clock())
@@ -76,11 +82,14 @@ class Dispatcher:
     async def run(self) -> None:
         """Until another leader has come, or cancelled; sessions are closed then."""
         try:
-            self._begin(await fresh(self._store))
+            snapshot = await fresh(self._store)
+            self._awaited = await self._succession.present(snapshot)
+            self._begin(snapshot)
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._writes.run())
                 group.create_task(self._route())
                 group.create_task(self._watch_over())
+                await self._writes.settled()
                 self._open.set()
         except* Deposed:
             log.info("another manager leads: sessions are closed")
@@ -89,6 +98,10 @@ class Dispatcher:
             self._open.set()
             for session in self._sessions.values():
                 session.close(Farewell.NOT_LEADING, "this manager does not lead any more")
+
+    async def opened(self) -> None:
+        """Wait until the store tells which nodes are there under this leader."""
+        await self._open.wait()
 
     async def handle(self, websocket: web.WebSocketResponse, peer: Peer, address: str) -> None:
         """One session, from Hello to its end; closes the connection. Never raises for what an agent does.
@@ -136,6 +149,7 @@ class Dispatcher:
         self._sessions[node_id] = session
         try:
             self._judge.heard(node_id, self._period() / SECOND, self._clock())
+            self._awaited.discard(node_id)
             self._writes.see(node_id, Sighting(NodeState.READY, "", address, hello.description))
             await session.unless_ended(self._writes.settled())
             self._advance(await self._store.fresh())
@@ -202,7 +216,7 @@ class Dispatcher:
             if known is not None and known.value.state is NodeState.DOWN:
                 continue
             self._judge.expect(node_id, self._period() / SECOND, self._clock())
-            if known is not None:
+            if known is not None and node_id not in self._awaited:
                 self._writes.see(node_id, Sighting(NodeState.UNKNOWN, MOVED))
         self._advance(snapshot)
 
@@ -240,9 +254,18 @@ class Dispatcher:
         """Judge once; ``run`` does it four times a second."""
         for verdict in self._judge.look(self._clock(), self._signals_by_node()):
             log.warning("node is down", node=verdict.node_id, why=verdict.message)
+            self._awaited.discard(verdict.node_id)
             self._writes.see(verdict.node_id, Sighting(NodeState.DOWN, verdict.message))
             if session := self._sessions.get(verdict.node_id):
                 session.close(Farewell.DOWN, verdict.message)
+
+        if self._awaited and self._judge.awake(self._clock()) > ARRIVAL:
+            self._give_up_waiting()
+
+    def _give_up_waiting(self) -> None:
+        for node_id in self._awaited & self._store.snapshot().nodes.keys():
+            self._writes.see(node_id, Sighting(NodeState.UNKNOWN, MOVED))
+        self._awaited.clear()
 
     async def _watch_over(self) -> None:
         while True:

@@ -72,7 +72,7 @@ class _Echo:
         self._socket.setblocking(False)
         self._identifier = int.from_bytes(os.urandom(2), "big")
         self._sequence = 0
-        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
         self._late: set[str] = set()
         """Who answered after its probe's time."""
         self._loop = asyncio.get_running_loop()
@@ -91,15 +91,16 @@ class _Echo:
         if address in self._late:
             self._late.discard(address)
             return True
-        answer = self._loop.create_future()
-        self._waiting[address] = answer
+        answer: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.setdefault(address, set()).add(answer)
         try:
             async with asyncio.timeout(timeout):
                 await answer
         except TimeoutError:
             return False
         finally:
-            if self._waiting.get(address) is answer:
+            self._waiting[address].discard(answer)
+            if not self._waiting[address]:
                 del self._waiting[address]
         return True
 
@@ -120,11 +121,11 @@ class _Echo:
             kind, _, _, identifier, _ = struct.unpack("!BBHHH", packet[:8])
             if kind != self._reply or (self._is_raw and identifier != self._identifier):
                 continue  # a datagram socket's replies are its own: the kernel sees to that, with its own identifier
-            answer = self._waiting.get(address)
-            if answer is None:
+            if address not in self._waiting:
                 self._late.add(address)
-            elif not answer.done():
-                answer.set_result(None)
+            for answer in self._waiting.get(address, ()):
+                if not answer.done():
+                    answer.set_result(None)
 
 
 def _checksum(packet: bytes) -> int:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
 import structlog
 
 from swarmd import orchestrator, scheduler, wire
-from swarmd.dispatcher import Dispatcher
-from swarmd.dispatcher.judge import Signal
+from swarmd.dispatcher import Dispatcher, Prober, Succession
 from swarmd.errors import Deposed, InvalidArgument, NoLeader
 from swarmd.leader import Leadership
 from swarmd.member.admission import Admission
@@ -33,7 +32,7 @@ class Leading:
     quorum: Quorum
     admission: Admission
     managers: Callable[[], list[wire.Manager]]
-    signals: Callable[[], Mapping[str, Signal]]
+    prober: Prober
     dispatcher: Dispatcher | None = None
     """While this manager leads."""
 
@@ -43,10 +42,10 @@ class Leading:
             epoch = await self.leadership.until_leading()
             try:
                 async with asyncio.TaskGroup() as group:
-                    self.dispatcher = Dispatcher(self.store, epoch, managers=self.managers, signals=self.signals)
+                    self.dispatcher = self._dispatcher(epoch)
                     group.create_task(self.dispatcher.run())
+                    group.create_task(self._schedule(self.dispatcher, epoch))
                     group.create_task(orchestrator.run(self.store, epoch))
-                    group.create_task(scheduler.run(self.store, epoch))
                     group.create_task(roles.run(self.store, epoch, remove_member=self.quorum.remove))
                     group.create_task(self._remove_stale_learners())
                     group.create_task(self._end_with(epoch))
@@ -54,6 +53,19 @@ class Leading:
                 self.leadership.step_down(epoch, "a write was refused")
             finally:
                 self.dispatcher = None
+
+    def _dispatcher(self, epoch: int) -> Dispatcher:
+        succession = Succession(
+            self.quorum.credentials.node_id, self.leadership.predecessor, answering=self.prober.answering
+        )
+        return Dispatcher(
+            self.store, epoch, managers=self.managers, signals=lambda: self.prober.signals, succession=succession
+        )
+
+    async def _schedule(self, dispatcher: Dispatcher, epoch: int) -> None:
+        """Not before it is known who is there: the predecessor's node would look ready."""
+        await dispatcher.opened()
+        await scheduler.run(self.store, epoch)
 
     async def _end_with(self, epoch: int) -> NoReturn:
         await self.leadership.until_deposed(epoch)

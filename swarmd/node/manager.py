@@ -135,7 +135,7 @@ class Manager:
             Registrar(store, self._authority.root, self.managers),
             quorum,
             leadership,
-            Leading(store, leadership, quorum, admission, self.managers, lambda: self._prober.signals),
+            Leading(store, leadership, quorum, admission, self.managers, self._prober),
         )
 
     async def serving(self) -> None:

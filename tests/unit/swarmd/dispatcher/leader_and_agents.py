@@ -8,7 +8,7 @@ import aiohttp
 from aiohttp import web
 
 from swarmd import wire
-from swarmd.dispatcher import Dispatcher
+from swarmd.dispatcher import Dispatcher, Succession
 from swarmd.identity import Peer
 from swarmd.model import (
     Cluster,
@@ -128,6 +128,9 @@ class Leader:
         self.store = Gated()
         self.managers = list(MANAGERS)
         self.signals = {}
+        self.predecessor = None
+        self.answering = set()
+        """Addresses whose machines answer when they are asked."""
         self.clock = Clock()
 
     async def put(self, *values):
@@ -145,6 +148,9 @@ class Leader:
         snapshot = await self.becomes(lambda s: node_id in s.liveness and s.liveness[node_id].value.state is state)
         return snapshot.liveness[node_id].value
 
+    def state(self, node_id):
+        return self.store.snapshot().liveness[node_id].value.state
+
     @asynccontextmanager
     async def leads(self):
         self.dispatcher = Dispatcher(
@@ -152,6 +158,7 @@ class Leader:
             self.store.lead(),
             managers=lambda: self.managers,
             signals=lambda: self.signals,
+            succession=Succession(predecessor=self.predecessor, answering=self._answering),
             clock=self.clock,
         )
         application = web.Application()
@@ -166,6 +173,9 @@ class Leader:
             yield self
             self.running.cancel()
             await runner.cleanup()
+
+    async def _answering(self, addresses):
+        return self.answering & addresses
 
     async def agent(self, node_id="n1"):
         return Agent(await self.client.ws_connect(f"{self.url}/{node_id}", autoclose=False))

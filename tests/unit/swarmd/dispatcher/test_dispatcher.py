@@ -291,6 +291,46 @@ async def test_after_a_change_of_leader_nodes_are_unknown_until_they_come_or_the
         assert (await leader.liveness("n4", NodeState.DOWN)).message == HEARTBEAT_FAILURE_UNKNOWN
 
 
+@pytest.fixture
+async def succeeding():
+    """A leader that is to take over three nodes that were Ready."""
+    leader = Leader()
+    for number in (1, 2, 3):
+        await leader.put(a_node(f"n{number}"))
+        ready = NodeLiveness(NodeState.READY, "", f"10.0.0.{number}")
+        await leader.store.commit([Put(Kind.LIVENESS, f"n{number}", ready)])
+    return leader
+
+
+async def test_nodes_whose_machines_answer_stay_ready_while_leadership_changes(succeeding):
+    succeeding.answering = {"10.0.0.1"}
+    async with succeeding.leads():
+        await succeeding.liveness("n2", NodeState.UNKNOWN)
+        assert succeeding.state("n1") is NodeState.READY
+
+
+async def test_the_predecessors_node_is_unknown_although_its_machine_answers(succeeding):
+    succeeding.predecessor, succeeding.answering = "n2", {"10.0.0.1", "10.0.0.2", "10.0.0.3"}
+    async with succeeding.leads():
+        await succeeding.liveness("n2", NodeState.UNKNOWN)
+        assert succeeding.state("n1") is NodeState.READY
+        assert succeeding.state("n3") is NodeState.READY
+
+
+async def test_a_node_that_stayed_ready_and_does_not_come_is_unknown_and_down_when_its_grace_ends(succeeding):
+    succeeding.answering = {"10.0.0.1", "10.0.0.3"}
+    async with succeeding.leads():
+        await succeeding.liveness("n2", NodeState.UNKNOWN)
+        await (await succeeding.agent("n1")).registers()
+        await time_passes(succeeding, 1.5)
+        assert succeeding.state("n3") is NodeState.READY
+        await time_passes(succeeding, 1)
+        await succeeding.liveness("n3", NodeState.UNKNOWN)
+        assert succeeding.state("n1") is NodeState.READY
+        await time_passes(succeeding, 28)
+        assert (await succeeding.liveness("n3", NodeState.DOWN)).message == HEARTBEAT_FAILURE_UNKNOWN
+
+
 async def test_an_agent_that_asks_faster_than_it_listens_is_cut_off(leader):
     await leader.put(a_task("t1"))
     agent = await leader.agent()

@@ -138,6 +138,22 @@ async def test_a_loss_that_this_process_was_too_late_to_judge_is_not_counted():
     await running(prober, body())
 
 
+class Silent(Machines):
+    """Machines that answer as told, or not before the question is taken back."""
+
+    async def answered(self, address):
+        if address not in self.answers:
+            await asyncio.Event().wait()
+        return self.answers[address]
+
+
+async def test_machines_asked_at_once_are_not_waited_for_when_one_is_silent():
+    machines = Silent()
+    machines.answers = {"10.0.0.1": True, "10.0.0.2": False, "10.0.0.4": True, "127.0.0.1": True}
+    asked = {"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "127.0.0.1", ""}
+    assert await Prober(machines).answering(asked, within=0.05) == {"10.0.0.1", "10.0.0.4"}
+
+
 @pytest.fixture
 async def icmp():
     probe = IcmpProbe(timeout=1.0)
@@ -167,6 +183,13 @@ async def test_many_machines_are_asked_at_once(icmp):
     addresses = [f"127.0.0.{n}" for n in range(1, 50)]
     async with asyncio.TaskGroup() as group:
         asked = [group.create_task(icmp.answered(address)) for address in addresses]
+    assert all(task.result() is True for task in asked)
+
+
+@pytest.mark.usefixtures("permitted")
+async def test_one_answer_is_for_all_who_ask_the_same_machine(icmp):
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(icmp.answered("127.0.0.1")) for _ in range(5)]
     assert all(task.result() is True for task in asked)
 
 
