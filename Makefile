@@ -10,7 +10,7 @@ PACKAGES := lxc mmdebstrap btrfs-progs dnsmasq-base slirp4netns nftables iproute
 VAGRANT_PACKAGES := vagrant vagrant-libvirt libvirt-daemon libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils \
 	ipxe-qemu busybox-static e2fsprogs zstd
 
-.PHONY: help setup setup-vagrant up test unit lab test-interruptions test-vagrant test-boxes test-cgroup2 test-swarmd test-kills check format bench bench-vagrant bench-swarmd clean
+.PHONY: help setup setup-vagrant up test unit lab test-interruptions test-vagrant test-boxes test-cgroup2 test-walkthrough test-swarmd test-swarmd-vagrant test-kills check format bench bench-vagrant bench-swarmd clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 28
@@ -47,8 +47,14 @@ test-boxes: setup-vagrant ## Boxes of all formats: the same input gives the same
 test-cgroup2: setup-vagrant ## The lxc provider inside a virtual machine that has cgroup v2 only
 	$(BIN)/pytest tests/lab/test_cgroup2.py -m slow
 
+test-walkthrough: setup ## Chapters 2 and 3 of the course on both engines, by the same checks
+	$(BIN)/pytest tests/lab/test_walkthrough.py -m slow
+
+test-swarmd-vagrant: setup-vagrant ## swarmd on three virtual machines, which are pulled while a writer runs
+	$(BIN)/pytest tests/lab/swarmd/test_on_virtual_machines.py -m slow
+
 test-swarmd: setup ## swarmd on real hosts, what takes longer: taken away and put back, lent machines, chaos
-	$(BIN)/pytest tests/lab/swarmd -m slow
+	$(BIN)/pytest tests/lab/swarmd -m slow --ignore tests/lab/swarmd/test_on_virtual_machines.py
 
 test-kills: setup ## kill -9 of swarmd's managers at random moments of join, promote, demote and leave
 	SWARMD_KILLS=100 $(BIN)/pytest tests/unit/swarmd/node/test_kills.py tests/unit/swarmd/member -m slow

@@ -171,16 +171,20 @@ class Duel:
     # Long ones
 
     def busy(self) -> list[Pair]:
-        return self._watched(f"{self._minutes:g} min with all cores loaded", "0", load.all_cores, self._minutes)
+        what = f"{self._minutes:g} min with all cores loaded"
+        return self._watched(what, "0", load.all_cores, self._minutes, self.swarmd)
 
     def churn(self) -> list[Pair]:
-        return self._watched("5 min of container churn and fsync", "≤ 1", load.churn, min(5.0, self._minutes))
+        minutes = min(5.0, self._minutes)
+        return self._watched(
+            f"{minutes:g} min of container churn and fsync", "≤ 1", load.churn, minutes, *self.labs.values()
+        )
 
-    def _watched(self, what: str, goal: str, under: load.Load, minutes: float) -> list[Pair]:
+    def _watched(self, what: str, goal: str, under: load.Load, minutes: float, *labs: Lab) -> list[Pair]:
         changes = Pair(f"{what}: changes of leader", goal, unit="", digits=0)
         downs = Pair("  nodes that were called Down", "0", unit="", digits=0)
         lost = Pair("  acknowledged writes that were lost", "0", unit="", digits=0)
-        for lab in self.labs.values():
+        for lab in labs:
             seen = load.watch(lab, under, minutes)
             for pair, value in ((changes, seen.changes), (downs, seen.downs), (lost, seen.lost)):
                 pair.add(lab.engine, value)
@@ -291,7 +295,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.swarmd")
     parser.add_argument("--rounds", type=int, help="of each part (default: 10 for failover, 5 for the others)")
     parser.add_argument("--only", default="", metavar="PART,PART", help=", ".join((*PARTS, *LONG_PARTS)))
-    parser.add_argument("--long", action="store_true", help="also busy and churn: 35 minutes for each engine")
+    parser.add_argument("--long", action="store_true", help="also busy (swarmd alone) and churn (both): 40 minutes")
     parser.add_argument("--minutes", type=float, default=30.0, help="of busy (default: 30)")
     asked = parser.parse_args()
     parts = asked.only.split(",") if asked.only else [*PARTS, *(LONG_PARTS if asked.long else ())]

@@ -1,0 +1,54 @@
+"""swarmd on three real virtual machines, formed by the playbooks. A pulled machine loses its page cache: the only proof
+here that what is acknowledged is on the disk."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from conftest import must, run_provision
+
+from provisioner.machines.vagrant import box
+from provisioner.progress import Progress
+
+pytestmark = pytest.mark.slow
+
+SECONDS = 1200
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[str]:
+    name = f"vms-{secrets.token_hex(2)}"
+    box.build(progress=Progress(quiet=True))
+    words = ("--provider", "vagrant", "--isolated", "--engine", "swarmd", "--managers", "3", "--offline")
+    try:
+        must(run_provision("up", "--name", name, *words, "--no-verify", timeout=SECONDS))
+        yield name
+    finally:
+        must(run_provision("down", "--name", name))
+
+
+def test_the_checks_pass(lab: str) -> None:
+    done = run_provision("verify", "hosts", "topology", "--json", "--name", lab, timeout=SECONDS)
+    assert done.returncode == 0, json.loads(done.stdout)["failures"]
+
+
+@pytest.mark.parametrize("scenario", ["kill-leader", "kill-managers"])
+def test_no_acknowledged_write_is_lost_with_a_pulled_machine(lab: str, scenario: str) -> None:
+    count = ("--count", "1") if scenario == "kill-managers" else ()
+    done = run_provision("chaos", scenario, *count, "--json", "--name", lab, timeout=SECONDS)
+    report = json.loads(done.stdout)
+    assert done.returncode == 0, report["failures"]
+    assert report["failures"] == []
+
+
+def test_all_of_them_pulled_at_once_come_back_with_what_was_written(lab: str) -> None:
+    on = ("ssh", "--name", lab, "manager1", "--")
+    for number in range(5):
+        must(run_provision(*on, f"docker service create --detach --name kept{number} --replicas 0 busybox"))
+    must(run_provision("stop", "--power-off", "--name", lab))
+    must(run_provision("start", "--name", lab, timeout=SECONDS))
+    found = must(run_provision(*on, "docker service ls --filter name=kept --format '{{.Name}}'")).stdout
+    assert sorted(found.split()) == [f"kept{number}" for number in range(5)]
