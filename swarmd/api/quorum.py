@@ -23,7 +23,7 @@ async def read(request: web.Request) -> Snapshot:
     """A snapshot that holds every write acknowledged before this request.
 
     :raises swarmd.errors.NodeUnavailable: this node is no manager.
-    :raises NoLeader: the quorum did not answer in time.
+    :raises NoLeader: the quorum did not answer in time, or is known to be lost.
     """
     try:
         async with asyncio.timeout(DEADLINE):
@@ -36,7 +36,7 @@ async def write(request: web.Request, changes: Sequence[Change], *guards: Unchan
     """
     :raises OutOfSequence: a guarded entry has changed.
     :raises swarmd.errors.AlreadyExists: a service's name is taken.
-    :raises NoLeader: the quorum did not answer in time; whether it was written is unknown.
+    :raises NoLeader: the quorum did not answer in time, or is known to be lost; whether it was written is unknown.
     """
     try:
         async with asyncio.timeout(DEADLINE):
@@ -51,8 +51,11 @@ async def _store(membership: Membership) -> Store:
     """A manager that starts is waited for: its etcd takes part again within a second, if there is a quorum.
 
     :raises swarmd.errors.NodeUnavailable: this node is no manager, or cannot be one now.
+    :raises NoLeader: there is none to wait for.
     """
     while True:
+        if await membership.lacks_leader():
+            raise NoLeader
         try:
             return membership.store()
         except NoLeader:

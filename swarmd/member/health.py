@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -18,6 +19,7 @@ import aiohttp
 import msgspec
 
 from swarmd.etcd import EtcdClient, EtcdError, EtcdUnavailable
+from swarmd.etcd.stubs import rpc_pb2 as rpc
 from swarmd.member.arguments import PeerFiles
 from swarmd.member.roster import Member, roster, voters
 from swarmd.membership import Reachability
@@ -26,6 +28,14 @@ ANSWER = 0.4
 """Seconds for one member; a live one takes 1 ms on an open connection, 5 ms on a new one."""
 FRESH = 0.5
 """Seconds for which a reachability is worth repeating."""
+STATUS = 0.25
+"""Seconds for this node's own etcd to say how it is, which takes 0.7 ms."""
+ELECTIONS = 3
+"""Election time-outs after which a leader that is missing is not being elected: a usual election takes one to two. etcd
+ends watches after as many (3.5 ``etcdserver/api/v3rpc/interceptor.go``)."""
+SHORTEST_PATIENCE = 1.0
+LOOKS_APART = 3.0
+"""Seconds after which an earlier look proves nothing any more: the machine, or this process, may have slept."""
 
 
 class _Listed(msgspec.Struct, frozen=True):
@@ -102,10 +112,19 @@ async def answering(probe: Probe, members: Iterable[Member], *, own: int) -> fro
 
 
 class Health:
-    """What ``node ls`` says of the managers. Costs nothing while nobody asks."""
+    """What ``node ls`` says of the managers, and whether there is a leader to wait for.
 
-    def __init__(self, client: EtcdClient, probe: Probe) -> None:
-        self._client, self._probe = client, probe
+    It has no clock of its own: what it knows of the leader comes from the questions that the API's event log asks each
+    second (``api/event_log.py``).
+    """
+
+    def __init__(
+        self, client: EtcdClient, probe: Probe, *, election_ms: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client, self._probe, self._clock = client, probe, clock
+        self._patience = max(SHORTEST_PATIENCE, ELECTIONS * election_ms / 1000)
+        self._leaderless_since: float | None = None
+        self._looked = 0.0
         self._last = Reachability()
         self._until = 0.0
         self._lock = asyncio.Lock()
@@ -113,15 +132,26 @@ class Health:
     async def reachability(self) -> Reachability:
         """By node id, within 0.9 s; never raises. Nobody is reachable, not even this node, while its etcd is silent."""
         async with self._lock:
-            loop = asyncio.get_running_loop()
-            if loop.time() >= self._until:
+            if self._clock() >= self._until:
                 self._last = await self._ask()
-                self._until = loop.time() + FRESH
+                self._until = self._clock() + FRESH
             return self._last
+
+    async def lacks_leader(self) -> bool:
+        """Whether this node's etcd has known of no leader at each look for longer than an election takes, and knows of
+        none now. Within 0.25 s; never raises."""
+        since = self._leaderless_since
+        if since is None or self._clock() - since < self._patience:
+            return False
+        try:
+            await self._look()
+        except (EtcdUnavailable, EtcdError):
+            return False
+        return self._leaderless_since == since
 
     async def _ask(self) -> Reachability:
         try:
-            status = await self._client.status(timeout=0.25)
+            status = await self._look()
             members = voters(await roster(self._client, linearizable=False, timeout=0.25))
         except (EtcdUnavailable, EtcdError):
             return Reachability()
@@ -130,3 +160,18 @@ class Health:
             leader=next((member.name for member in members if member.id == status.leader), ""),
             reachable=frozenset(member.name for member in members if member.id in alive and member.name),
         )
+
+    async def _look(self) -> rpc.StatusResponse:
+        before, self._looked = self._looked, self._clock()
+        if self._looked - before > LOOKS_APART:
+            self._leaderless_since = None
+        try:
+            status = await self._client.status(timeout=STATUS)
+        except (EtcdUnavailable, EtcdError):
+            self._leaderless_since = None
+            raise
+        if status.leader:
+            self._leaderless_since = None
+        elif self._leaderless_since is None:
+            self._leaderless_since = self._looked
+        return status

@@ -136,6 +136,9 @@ class Lifecycle:
         manager = self.manager
         return await manager.reachability() if manager else Reachability()
 
+    async def lacks_leader(self) -> bool:
+        return self._current is not None and await self._current.lacks_leader()
+
     async def check_demotion(self, node_id: str) -> None:
         manager = self.manager
         if manager is None:
@@ -267,7 +270,6 @@ class Lifecycle:
             self._participate(participation)
         async with asyncio.timeout(ENTERING):
             await participation.taking_part()
-        await forced.drop_lost_managers(self.store(), node_id)
         log.info("made a new cluster of this manager alone", node=node_id)
         return node_id
 

@@ -43,6 +43,8 @@ log = structlog.get_logger()
 LEFT = "node left the cluster"
 LOOK_AT_CERTIFICATE = 3600.0
 """Seconds; the certificate of a node's etcd lasts 90 days."""
+STARTING = 10.0
+"""Seconds after which a manager that still does not serve waits for a quorum; with one, its etcd takes one to two."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ class Manager:
         self._serving = asyncio.Event()
         self._parts: Parts | None = None
         self._prober = Prober(IcmpProbe())
+        self._begun = asyncio.get_running_loop().time()
 
     async def run(self, enter: Entrance, seed: Seed | None = None) -> None:
         """Until cancelled. etcd runs on then: its unit is its own, and a daemon that is upgraded comes back to it.
@@ -130,7 +133,7 @@ class Manager:
         leadership = Leadership(client, self._credentials.node_id)
         return Parts(
             store,
-            Health(client, probe),
+            Health(client, probe, election_ms=self.member.election_ms),
             admission,
             Registrar(store, self._authority.root, self.managers),
             quorum,
@@ -166,6 +169,11 @@ class Manager:
 
     async def reachability(self) -> Reachability:
         return await self._parts.health.reachability() if self._parts else Reachability()
+
+    async def lacks_leader(self) -> bool:
+        if self._parts is None:
+            return asyncio.get_running_loop().time() - self._begun > STARTING
+        return await self._parts.health.lacks_leader()
 
     def managers(self) -> list[wire.Manager]:
         snapshot = self._parts.store.snapshot() if self._parts else Snapshot()

@@ -93,6 +93,13 @@ class Participation:
     def is_manager(self) -> bool:
         return self.credentials.role is NodeRole.MANAGER
 
+    async def lacks_leader(self) -> bool:
+        """As ``swarmd.membership.Membership``'s. One that could not be made to take part is tried again, but not waited
+        for."""
+        if self.manager is not None and await self.manager.lacks_leader():
+            return True
+        return self.is_manager and not self._managed.is_set() and bool(self.error)
+
     def _cluster_changed(self, managers: list[wire.Manager], role: str) -> None:
         if managers and managers != self.local.managers:
             self.local = msgspec.structs.replace(self.local, managers=managers)

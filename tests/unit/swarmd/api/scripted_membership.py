@@ -77,6 +77,10 @@ class ScriptedMembership:
         self.the_store = LostQuorumStore()
         self.now = LocalNode()
         self.reach = Reachability()
+        self.leaderless = False
+        """Whether it is known that there is no quorum."""
+        self.starts = False
+        """Whether it is a manager whose etcd does not serve yet."""
         self.refuse_demotion: Exception | None = None
         self.refuse_leave: Exception | None = None
         self.calls: list[object] = []
@@ -89,7 +93,12 @@ class ScriptedMembership:
             raise NotInSwarm
         if not self.now.is_manager:
             raise NotManager
+        if self.starts:
+            raise NoLeader
         return self.the_store
+
+    async def lacks_leader(self) -> bool:
+        return self.leaderless
 
     async def init(self, request: InitRequest) -> str:
         if self.now.state is not LocalState.INACTIVE and not request.force_new_cluster:

@@ -216,3 +216,33 @@ async def test_a_store_that_is_silent_counts_as_a_lost_quorum(swarm, monkeypatch
     assert await swarm.refused("GET", "/nodes") == (500, NO_LEADER)
     assert await swarm.refused("DELETE", "/nodes/worker1") == (500, NO_LEADER)
     assert (await swarm.get("/info"))["Swarm"]["Error"] == NO_LEADER
+
+
+async def test_a_quorum_that_is_known_to_be_lost_is_not_asked(swarm):
+    swarm.membership.leaderless = True
+    assert await swarm.refused("GET", "/nodes") == (500, NO_LEADER)
+    assert await swarm.refused("DELETE", "/nodes/worker1") == (500, NO_LEADER)
+    assert (await swarm.get("/info"))["Swarm"]["Error"] == NO_LEADER
+    swarm.membership.leaderless = False
+    assert len(await swarm.get("/nodes")) == 3
+
+
+async def test_a_manager_that_starts_is_waited_for(swarm, monkeypatch):
+    monkeypatch.setattr(quorum, "DEADLINE", 3600)
+    swarm.membership.starts = True
+    asked = asyncio.ensure_future(swarm.get("/nodes"))
+    await asyncio.sleep(3 * quorum.STARTING)
+    assert not asked.done()
+    swarm.membership.starts = False
+    assert len(await asked) == 3
+
+
+async def test_a_manager_that_starts_is_not_waited_for_once_it_is_known_to_lack_a_quorum(swarm, monkeypatch):
+    monkeypatch.setattr(quorum, "DEADLINE", 3600)
+    swarm.membership.starts = True
+    asked = asyncio.ensure_future(swarm.refused("GET", "/nodes"))
+    await asyncio.sleep(3 * quorum.STARTING)
+    assert not asked.done()
+    swarm.membership.leaderless = True
+    async with asyncio.timeout(20):
+        assert await asked == (500, NO_LEADER)

@@ -9,7 +9,6 @@ import pytest
 from managers import Manager, Managers
 
 from swarmd.errors import FailedPrecondition
-from swarmd.member.health import Health
 from swarmd.member.removal import LAST_MANAGER, LOSS_OF_QUORUM, check_removal, hand_over, may_remove, remove
 from swarmd.member.roster import Member, roster
 
@@ -165,27 +164,6 @@ async def test_leadership_goes_to_one_that_answers(managers: Managers):
 async def test_a_member_alone_has_nobody_to_hand_over_to(managers: Managers):
     first = await managers.first()
     assert not await hand_over(first.client, first.probe)
-
-
-async def test_managers_that_answer_are_reachable(managers: Managers):
-    first, second, third = await managers.cluster(3)
-    health = Health(first.client, first.probe)
-    seen = await health.reachability()
-    assert seen.leader == "n1"
-    assert seen.reachable == {"n1", "n2", "n3"}
-
-    await second.process.kill()
-    third.freeze()
-    seen = await Health(first.client, first.probe).reachability()
-    assert seen.reachable == {"n1"}
-
-
-async def test_while_this_nodes_etcd_is_silent_nobody_is_reachable(managers: Managers):
-    first = await managers.first()
-    first.freeze()
-    async with asyncio.timeout(2.0):
-        seen = await Health(first.client, first.probe).reachability()
-    assert (seen.leader, seen.reachable) == ("", frozenset())
 
 
 async def test_the_roster_can_be_read_without_a_quorum(managers: Managers):
