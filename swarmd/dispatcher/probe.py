@@ -13,6 +13,9 @@ from typing import Protocol
 TIMEOUT = 0.4
 """Seconds; a later answer counts for the probe after it."""
 
+SOL_RAW, ICMP_FILTER = 255, 1
+"""``linux/icmp.h``; Python has no names for them."""
+
 _OURS = {errno.EPERM, errno.EACCES, errno.ENOBUFS, errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EAGAIN}
 """What goes wrong on this machine; it says nothing of the other one."""
 
@@ -69,6 +72,9 @@ class _Echo:
             self._socket = socket.socket(family, socket.SOCK_RAW, protocol)
             self._is_raw = True
         self._has_ip_header = self._is_raw and not is_v6
+        if self._has_ip_header:
+            # Else each question of the other managers wakes this process, too (raw(7)).
+            self._socket.setsockopt(SOL_RAW, ICMP_FILTER, struct.pack("=I", ~(1 << self._reply) & 0xFFFFFFFF))
         self._socket.setblocking(False)
         self._identifier = int.from_bytes(os.urandom(2), "big")
         self._sequence = 0
