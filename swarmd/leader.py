@@ -11,9 +11,10 @@ The epoch is the record's mod_revision: each write of the leader compares it, so
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import structlog
@@ -26,7 +27,16 @@ from swarmd.store.codec import LEADER
 TTL = 3
 """Seconds; etcd raises it where its own election takes longer than two thirds of that."""
 POLL = 0.1
-"""Seconds between two looks at etcd's Status; each costs about 0.7 ms."""
+"""Seconds between two looks at etcd's Status while the leader may be gone; each costs about 0.7 ms."""
+CALM = 0.5
+"""Seconds between them otherwise. Only an etcd that has gone from beside a living leader is noticed so late."""
+PULSE = 0.2
+"""Seconds between two questions to the leader's machine; both they and an answer that is missing are sooner than etcd's
+election, which takes 0.3 s at least."""
+DOUBT = 1.0
+"""Seconds for which the leader may be gone after a sign of that."""
+LONGEST_SLEEP = 1.0
+"""Seconds until the lease's end is looked at again: the loop's clock stands still while the machine sleeps."""
 BESIDE_WAIT = 0.02
 OTHERS_WAIT = (0.05, 0.2)
 """Seconds before a bid for a record that is gone: first beside etcd's leader, the others each at another moment."""
@@ -63,9 +73,17 @@ class Leadership:
     """This manager's part in it. ``run`` must run for anything here to change."""
 
     def __init__(
-        self, client: EtcdClient, node_id: str, *, ttl: int = TTL, clock: Callable[[], float] = uptime
+        self,
+        client: EtcdClient,
+        node_id: str,
+        *,
+        is_there: Callable[[str], Awaitable[bool]] | None = None,
+        ttl: int = TTL,
+        clock: Callable[[], float] = uptime,
     ) -> None:
         """
+        :param is_there: whether the machine of a node answers, within 0.1 s; never raises. Without it etcd is asked ten
+            times a second whether its leader has changed.
         :param ttl: whole seconds that the record outlasts a leader which does not renew it.
         """
         self._client = client
@@ -82,6 +100,9 @@ class Leadership:
         self._ttl = float(ttl)
         self._renewal = 0.0
         self._bids = True
+        self._is_there = is_there
+        self._doubted_until = 0.0
+        """By the loop's clock."""
         self._look = asyncio.Event()
         self._news = asyncio.Event()
 
@@ -119,12 +140,20 @@ class Leadership:
             await self._news.wait()
         return self.leader_id
 
+    def doubt(self) -> None:
+        """The leader may be gone, as when it has ended a session with this node: look closely for a while."""
+        was_calm = self._is_calm()
+        self._doubted_until = asyncio.get_running_loop().time() + DOUBT
+        if was_calm:
+            self._look.set()
+
     def step_down(self, epoch: int, reason: str) -> None:
         """Stop leading in an epoch, as after a write that was refused as Deposed. Nothing if it is over already."""
         if self._epoch == epoch:
             self._epoch = None
             self._leases.clear()  # else the same record would make it leader again
             log.info(f"leads no more, epoch {epoch}: {reason}")
+            self._look.set()
             self._tell()
 
     async def resign(self) -> None:
@@ -141,6 +170,8 @@ class Leadership:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch())
             group.create_task(self._lead_or_follow())
+            if self._is_there is not None:
+                group.create_task(self._feel_pulse(self._is_there))
 
     # Knowing the record
 
@@ -191,21 +222,34 @@ class Leadership:
 
     async def _lead_or_follow(self) -> None:
         while True:
+            self._look.clear()
+            pause = POLL
             try:
                 if self._held is None:
                     pass
                 elif self._epoch is not None:
                     await self._keep(self._epoch, self._held.lease)
+                    pause = min(self._renewal - self._clock(), LONGEST_SLEEP)
                 elif self._bids:
                     await self._bid_if_due(self._held)
+                    pause = CALM if self._is_calm() else POLL
             except (EtcdUnavailable, EtcdError) as failure:
                 log.debug("etcd does not let this manager bid or renew", reason=str(failure))
-            try:
-                async with asyncio.timeout(POLL):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(pause, POLL)):
                     await self._look.wait()
-            except TimeoutError:
-                continue
-            self._look.clear()
+
+    def _is_calm(self) -> bool:
+        """Whether another leads, and nothing speaks against it."""
+        if self._is_there is None or self.leader_id in (None, self._node_id):
+            return False
+        return asyncio.get_running_loop().time() >= self._doubted_until
+
+    async def _feel_pulse(self, is_there: Callable[[str], Awaitable[bool]]) -> None:
+        while True:
+            if (leader_id := self.leader_id) not in (None, self._node_id) and not await is_there(leader_id):
+                self.doubt()
+            await asyncio.sleep(PULSE)
 
     async def _keep(self, epoch: int, lease: int) -> None:
         """Renew the lease when a third of it is over; step down when it may have run out."""

@@ -27,6 +27,7 @@ class Agent:
     :param folder: where the tasks are stored; made where it is missing, 0700.
     :param managers: those known from the last run, or from joining.
     :param cluster_changed: told managers and wanted role; they are to be kept for the next start.
+    :param session_lost: told at each end of a session, and when none came to be.
     :param removed: told when a manager says that this node is not in the cluster any more, and its words.
     """
 
@@ -40,6 +41,7 @@ class Agent:
         managers: Iterable[Manager],
         cluster_changed: ClusterChanged,
         removed: Callable[[str], None] = lambda _: None,
+        session_lost: Callable[[], None] = lambda: None,
         tls_info: Callable[[], TLSInfo] = TLSInfo,
     ) -> None:
         self._engine = engine
@@ -53,6 +55,7 @@ class Agent:
             describe=self._describe,
             cluster_changed=cluster_changed,
             removed=removed,
+            lost=session_lost,
         )
 
     async def run(self) -> None:

@@ -19,7 +19,7 @@ import msgspec
 from swarmd import wire
 from swarmd.agent.remotes import BAD, GOOD, Remotes
 from swarmd.agent.worker import Worker
-from swarmd.model import NodeDescription
+from swarmd.model import NodeDescription, NodeRole
 from swarmd.model.specs import SECOND
 
 log = logging.getLogger(__name__)
@@ -34,8 +34,10 @@ MOST_STATUSES = 1024
 GOODBYE = 0.05
 """Seconds to close a connection in the orderly way, which a lost manager never answers."""
 PING_EVERY = 0.2
-SILENCE = 0.4
-"""Seconds without any frame from the leader, after which other managers are asked who leads. It costs a connection,
+MANAGERS_PING_EVERY = 1.0
+"""A manager hears of another leader by its own store, at once."""
+MISSED = 2
+"""Pings' time without any frame from the leader, after which other managers are asked who leads. It costs a connection,
 ends nothing by itself, and lets a node follow a new leader long before a heartbeat is overdue."""
 ASKED = 1.0
 """Seconds that a manager has to say who leads."""
@@ -117,9 +119,8 @@ class Session:
 
     async def _attend(self, socket: aiohttp.ClientWebSocketResponse, welcome: wire.Welcome) -> None:
         self.is_registered = True
-        self._remotes.replace(welcome.managers)
+        self._be_told(welcome.managers, welcome.role)
         self._remotes.observe(self.manager, GOOD)
-        self._cluster_changed(welcome.managers, welcome.role)
         log.info("session %s with manager %s", welcome.session_id, self.manager.address)
         self._heard = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as group:
@@ -154,13 +155,17 @@ class Session:
             case wire.Reported():
                 self._reported.put_nowait(message.number)
             case wire.ClusterChanged():
-                self._remotes.replace(message.managers)
-                self._cluster_changed(message.managers, message.role)
+                self._be_told(message.managers, message.role)
             case wire.Elsewhere():
                 self._remotes.replace(message.managers)
                 raise SessionEnded("it does not lead any more", message.leader)
             case wire.Welcome():
                 raise SessionEnded("it welcomed twice")
+
+    def _be_told(self, managers: list[wire.Manager], role: str) -> None:
+        self._remotes.replace(managers)
+        self._ping_every = MANAGERS_PING_EVERY if role == NodeRole.MANAGER else PING_EVERY
+        self._cluster_changed(managers, role)
 
     async def _apply(self) -> NoReturn:
         while True:
@@ -205,11 +210,11 @@ class Session:
     async def _listen_for_silence(self, socket: aiohttp.ClientWebSocketResponse) -> NoReturn:
         loop = asyncio.get_running_loop()
         while True:
-            before = loop.time()
+            before, every = loop.time(), self._ping_every
             await _sent(socket.ping())
-            await asyncio.sleep(PING_EVERY)
-            was_on_time = loop.time() - before < 2 * PING_EVERY
-            if was_on_time and loop.time() - self._heard > SILENCE:
+            await asyncio.sleep(every)
+            was_on_time = loop.time() - before < 2 * every
+            if was_on_time and loop.time() - self._heard > MISSED * every:
                 await self._ask_another()
 
     async def _ask_another(self) -> None:

@@ -35,13 +35,18 @@ class Sessions:
         describe: Callable[[], Awaitable[NodeDescription]],
         cluster_changed: ClusterChanged,
         removed: Callable[[str], None],
+        lost: Callable[[], None] = lambda: None,
     ) -> None:
+        """
+        :param lost: told at each end of a session, and when none came to be.
+        """
         self._remotes = remotes
         self._credentials = credentials
         self._worker = worker
         self._describe = describe
         self._cluster_changed = cluster_changed
         self._removed = removed
+        self._lost = lost
         self._told: Manager | None = None
         self._telling = asyncio.Event()
 
@@ -79,6 +84,7 @@ class Sessions:
             except Exception:
                 leader = None
                 log.exception("a session with manager %s failed in a way that was not foreseen", manager.address)
+            self._lost()
             if leader is None:
                 self._remotes.observe(manager, BAD)
             if session.is_registered and asyncio.get_running_loop().time() - began > SETTLED:

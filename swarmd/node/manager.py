@@ -130,7 +130,7 @@ class Manager:
         address, peer_url = self._local.advertise_address, self.member.peer_url
         quorum = Quorum(client, probe, store, self._credentials, address, peer_url)
         admission = Admission(client, probe)
-        leadership = Leadership(client, self._credentials.node_id)
+        leadership = Leadership(client, self._credentials.node_id, is_there=self._is_there)
         return Parts(
             store,
             Health(client, probe, election_ms=self.member.election_ms),
@@ -140,6 +140,15 @@ class Manager:
             leadership,
             Leading(store, leadership, quorum, admission, self.managers, self._prober),
         )
+
+    async def _is_there(self, node_id: str) -> bool:
+        known = self.store.snapshot().liveness.get(node_id)
+        return known is not None and bool(await self._prober.answering({known.value.address}))
+
+    def session_lost(self) -> None:
+        """This node's agent has lost its session with the leader."""
+        if self._parts is not None:
+            self._parts.leadership.doubt()
 
     async def serving(self) -> None:
         """Wait until this manager takes part in the cluster."""

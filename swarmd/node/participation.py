@@ -70,6 +70,7 @@ class Participation:
             managers=local.managers,
             cluster_changed=self._cluster_changed,
             removed=self._removed,
+            session_lost=self._session_lost,
             tls_info=credentials.tls_info,
         )
 
@@ -114,6 +115,10 @@ class Participation:
         if not self.error:
             log.warning("this node has been removed from the cluster: docker swarm leave --force", why=words)
         self.error = REMOVED
+
+    def _session_lost(self) -> None:
+        if self.manager is not None:
+            self.manager.session_lost()
 
     def _wish_for(self, role: NodeRole) -> None:
         self._wanted = role

@@ -8,17 +8,18 @@ import time
 from collections.abc import Mapping, Sequence
 
 BEAT_VARIABLE = "SWARMD_HEARTBEAT_FD"
-"""Names the descriptor on which the child writes a byte each 0.2 s."""
+"""Names the descriptor on which the child writes a byte each 0.4 s."""
 KEPT_FROM_THE_CHILD = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 """systemd's watchdog watches the supervisor; the child's life is the supervisor's to judge."""
 
 
 class Child:
-    """One life of the daemon. ``beats`` is the descriptor to poll."""
+    """One life of the daemon. ``beats`` and ``end`` are descriptors to poll: readable at a beat, and at its end."""
 
     def __init__(self, pid: int, beats: int) -> None:
         self.pid = pid
         self.beats = beats
+        self.end = os.pidfd_open(pid)
         self.born = time.monotonic()
         self._status: int | None = None
 
@@ -69,6 +70,7 @@ class Child:
 
     def close(self) -> None:
         os.close(self.beats)
+        os.close(self.end)
 
 
 def child_environment(own: Mapping[str, str], pid: int, beat: int) -> dict[str, str]:

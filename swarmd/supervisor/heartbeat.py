@@ -1,11 +1,11 @@
-"""The child's end: a byte each 0.2 s, written by the event loop, so that a loop that stands still is silent."""
+"""The child's end: a byte each 0.4 s, written by the event loop, so that a loop that stands still is silent."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 
-PERIOD = 0.2
+PERIOD = 0.4
 VARIABLE = "SWARMD_HEARTBEAT_FD"
 
 
@@ -30,7 +30,7 @@ async def beat(number: int, *, period: float = PERIOD) -> None:
         try:
             os.write(number, b".")
         except BlockingIOError:
-            pass  # Three hours of beats are unread: the supervisor stands still, which is not ours to judge.
+            pass  # Seven hours of beats are unread: the supervisor stands still, which is not ours to judge.
         except BrokenPipeError:
             return
         await asyncio.sleep(period)

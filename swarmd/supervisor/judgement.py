@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 SILENCE = 2.0
-"""Seconds without a beat after which a child counts as hung: ten missed beats."""
+"""Seconds without a beat after which a child counts as hung: five missed beats."""
 START = 30.0
 """Seconds that a child has until its first beat."""
-OVERSLEPT = 0.5
-"""The loop wakes each 0.1 s; a longer gap than this means that this process itself stood still."""
+OVERSLEPT = 1.0
+"""The loop wakes each 0.5 s at least; a longer gap than this means that this process itself stood still."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 LONG_LIFE = 30.0
@@ -33,7 +33,11 @@ class Silence:
         self._woke = now
         if overslept:
             self._heard = now
-        return now - self._heard > (self._silence if self.has_beaten else self._start)
+        return self.left(now) <= 0
+
+    def left(self, now: float) -> float:
+        """Seconds until the child counts as hung, if it goes on saying nothing."""
+        return self._heard + (self._silence if self.has_beaten else self._start) - now
 
 
 class BackOff:

@@ -14,8 +14,10 @@ from swarmd.supervisor.child import Child
 from swarmd.supervisor.judgement import BackOff, Silence
 from swarmd.systemd import notify
 
-PASS = 0.1
+PASS = 0.5
 """Seconds between two passes of the loop where nothing happens."""
+ALIVE = 2.0
+"""Seconds between two signs of life to systemd, whose limit is 10."""
 STOPPING = 10.0
 """Seconds that a child has to end after SIGTERM."""
 PASSED_ON = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -37,6 +39,7 @@ class Supervisor:
             os.set_blocking(end, False)
         self._is_ready = False
         self._stopping = False
+        self._told = 0.0
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT. Returns the exit status."""
@@ -61,12 +64,13 @@ class Supervisor:
 
     def _watch(self, child: Child) -> str:
         """Until the child has ended, is to be killed, or has been stopped; returns why."""
-        silence = Silence(time.monotonic())
+        now = time.monotonic()
+        silence = Silence(now)
         poll = select.poll()
-        poll.register(child.beats, select.POLLIN)
-        poll.register(self._woken, select.POLLIN)
+        for descriptor in (child.beats, child.end, self._woken):
+            poll.register(descriptor, select.POLLIN)
         while True:
-            for number, event in poll.poll(PASS * 1000):
+            for number, event in poll.poll(1000 * max(0.0, min(PASS, silence.left(now)))):
                 if number == child.beats and not event & select.POLLIN:
                     poll.unregister(child.beats)  # The pipe's other end is closed; the child's end tells the rest.
             self._tend(child)
@@ -81,7 +85,7 @@ class Supervisor:
                 return f"ended by itself ({why})"
             if silence.is_hung(now):
                 return "is silent and counts as hung"
-            notify("WATCHDOG=1")
+            self._live()
 
     def _stop(self, child: Child) -> str:
         """On purpose: leadership goes first, so that the cluster does not notice."""
@@ -95,9 +99,9 @@ class Supervisor:
                 say(f"swarmd did not end within {STOPPING:.0f} s of SIGTERM and is killed")
                 child.kill()
                 break
-            self._wait(PASS)
+            self._wait(PASS, child.end)
             self._tend(child)
-            notify("WATCHDOG=1")
+            self._live()
         return "stopped"
 
     def _tend(self, child: Child) -> None:
@@ -119,10 +123,16 @@ class Supervisor:
                 os.read(self._woken, 4096)
             self._stopping = any(number in ENDING for number in self._signals)
             self._signals.clear()
-            notify("WATCHDOG=1")
+            self._live()
 
-    def _wait(self, seconds: float) -> None:
-        select.select([self._woken], [], [], seconds)
+    def _wait(self, seconds: float, *others: int) -> None:
+        select.select([self._woken, *others], [], [], seconds)
+
+    def _live(self) -> None:
+        now = time.monotonic()
+        if now >= self._told + ALIVE:
+            self._told = now
+            notify("WATCHDOG=1")
 
     def _ready(self) -> None:
         if not self._is_ready:

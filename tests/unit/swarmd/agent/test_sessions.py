@@ -31,6 +31,7 @@ class Cluster:
         self.certificate = Certificate(folder)
         self.engine = EngineDouble()
         self.changes: list[tuple[list[str], str]] = []
+        self.lost = asyncio.Event()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Cluster:
@@ -55,6 +56,7 @@ class Cluster:
                 credentials=Credentials(context or self.certificate.agent),
                 managers=[manager.entry for manager in managers],
                 cluster_changed=lambda managers, role: self.changes.append(([each.node_id for each in managers], role)),
+                session_lost=self.lost.set,
             )
             running = asyncio.create_task(agent.run())
             try:
@@ -156,12 +158,13 @@ async def test_a_lost_leader_is_followed_by_the_next_and_tasks_run_on(cluster):
     ]
 
 
-async def test_a_leader_that_falls_silent_is_left_when_another_leads(cluster):
+@pytest.mark.parametrize("role", ["worker", "manager"])
+async def test_a_leader_that_falls_silent_is_left_when_another_leads(cluster, role):
     """No heartbeat is overdue yet, no connection is broken: the machine has lost its power."""
     old, new = await cluster.manager("m1"), await cluster.manager("m2")
     async with cluster.agent(old):
         line = await old.line()
-        await line.welcome(old.entry, new.entry)
+        await line.welcome(old.entry, new.entry, role=role)
         await line.hear(wire.Heartbeat, beats=False)
         await line.say(wire.Beat(period=3600 * 10**9))
         line.is_silent = True
@@ -201,6 +204,18 @@ async def test_news_of_another_leader_end_a_session_at_once(cluster):
         agent.sessions.leader_is(new.entry)
         await (await new.line()).welcome(old.entry, new.entry)
         await line.closed.wait()
+
+
+async def test_the_end_of_a_session_is_told(cluster):
+    manager = await cluster.manager("m1")
+    async with cluster.agent(manager):
+        line = await manager.line()
+        await line.welcome(manager.entry)
+        await line.hear(wire.Heartbeat)
+        assert not cluster.lost.is_set()
+        await line.hang_up()
+        async with asyncio.timeout(LONG):
+            await cluster.lost.wait()
 
 
 async def test_reports_that_were_not_acknowledged_come_again_in_the_next_session(cluster):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
 from etcd_members import Member, Members
 
+from swarmd import leader as leader_module
 from swarmd.errors import Deposed
 from swarmd.etcd import EtcdClient, EtcdUnavailable, persist
 from swarmd.leader import YOUNG, Leadership, uptime
@@ -19,16 +20,23 @@ from swarmd.store.codec import LEADER
 from swarmd.store.etcd import EtcdStore
 
 SECONDS = 20
+IsThere = Callable[[str], Awaitable[bool]]
 A_LIVENESS = Put(Kind.LIVENESS, "n1", NodeLiveness(NodeState.READY, since=datetime(2026, 1, 1, tzinfo=UTC)))
+
+
+async def answers(node_id: str) -> bool:
+    return True
 
 
 class Manager:
     """One manager's leadership beside its etcd. ``hang`` is a SIGSTOP of the daemon: its tasks go no further."""
 
-    def __init__(self, member: Member, client: EtcdClient, ttl: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, member: Member, client: EtcdClient, ttl: int, clock: Callable[[], float], is_there: IsThere | None
+    ) -> None:
         self.member = member
         self.client = client
-        self.leadership = Leadership(client, f"node-{member.name}", ttl=ttl, clock=clock)
+        self.leadership = Leadership(client, f"node-{member.name}", is_there=is_there, ttl=ttl, clock=clock)
         self.task = asyncio.create_task(self.leadership.run())
 
     @property
@@ -41,11 +49,13 @@ class Manager:
 
 
 @asynccontextmanager
-async def managers(*members: Member, ttl: int = 1, clock: Callable[[], float] = uptime) -> AsyncIterator[list[Manager]]:
+async def managers(
+    *members: Member, ttl: int = 1, clock: Callable[[], float] = uptime, is_there: IsThere | None = None
+) -> AsyncIterator[list[Manager]]:
     made: list[Manager] = []
     async with asyncio.timeout(SECONDS * 3):
         for member in members:
-            made.append(Manager(member, await EtcdClient(member.socket).__aenter__(), ttl, clock))
+            made.append(Manager(member, await EtcdClient(member.socket).__aenter__(), ttl, clock, is_there))
         try:
             yield made
         finally:
@@ -107,6 +117,78 @@ async def test_when_etcds_leader_is_killed_the_manager_beside_the_new_one_takes_
         second, epoch = await leader_of(rest)
         assert epoch > first
         assert second is await etcd_leader(rest)
+
+
+@asynccontextmanager
+async def one_that_follows_calmly(etcd_members: Members, is_there: IsThere) -> AsyncIterator[tuple[Manager, Manager]]:
+    """A leader, and a follower that etcd's leadership has gone to since it has looked."""
+    first, *rest = etcd_members.cluster(3)
+    async with managers(first, ttl=600) as (leader,):
+        await leader.leadership.until_leading()  # before the others begin, so that none of them is about to bid
+        async with managers(*rest, ttl=600, is_there=is_there) as others:
+            beside = await etcd_leader([leader, *others])
+            heir = next(manager for manager in others if manager is not beside)
+            await heir.leadership.until_leader_changes(None)
+            for _ in range(3):  # its own first look, at the news of the leader, comes before the last of these
+                status = await heir.client.status()
+            await persist(lambda: beside.client.move_leader(status.header.member_id), within=SECONDS)
+            assert await etcd_leader([leader, *others]) is heir
+            yield leader, heir
+
+
+async def test_a_manager_that_etcds_leadership_is_moved_to_takes_over(etcd_members: Members) -> None:
+    async with one_that_follows_calmly(etcd_members, answers) as (leader, heir):
+        await heir.leadership.until_leading()
+        await leader.leadership.until_leader_changes(leader.node_id)
+        assert leader.leadership.epoch is None
+
+
+async def test_a_leader_that_may_be_gone_is_succeeded_before_the_next_calm_look(
+    etcd_members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leader_module, "CALM", 3600.0)
+    async with one_that_follows_calmly(etcd_members, answers) as (_, heir):
+        heir.leadership.doubt()
+        await heir.leadership.until_leading()
+
+
+async def test_a_leader_whose_machine_does_not_answer_may_be_gone(
+    etcd_members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leader_module, "CALM", 3600.0)
+    off: set[str] = set()
+
+    async def is_on(node_id: str) -> bool:
+        return node_id not in off
+
+    async with one_that_follows_calmly(etcd_members, is_on) as (leader, heir):
+        off.add(leader.node_id)
+        await heir.leadership.until_leading()
+
+
+async def test_a_follower_seldom_asks_etcd_while_nothing_speaks_against_the_leader(etcd_members: Members) -> None:
+    async with managers(*etcd_members.cluster(3), is_there=answers) as all_:
+        leader, _ = await leader_of(all_)
+        follower = next(manager for manager in all_ if manager is not leader)
+        renewals, asked = asyncio.Queue[None](), 0
+        keep_alive, status = leader.client.lease_keep_alive, follower.client.status
+
+        async def seen(lease: int) -> int:
+            renewals.put_nowait(None)
+            return await keep_alive(lease)
+
+        async def counted() -> object:
+            nonlocal asked
+            asked += 1
+            return await status()
+
+        leader.client.lease_keep_alive = seen  # type: ignore[assignment,method-assign]
+        for _ in range(2):
+            await renewals.get()
+        follower.client.status = counted  # type: ignore[assignment,method-assign]
+        for _ in range(6):
+            await renewals.get()
+        assert asked <= 6, "two seconds: it would be 18 at ten a second"
 
 
 async def test_a_holder_keeps_the_record_while_etcds_leader_stays(etcd_members: Members) -> None:

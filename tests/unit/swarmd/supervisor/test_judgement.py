@@ -17,7 +17,7 @@ def test_two_seconds_of_silence_are_a_hung_child():
     silence = Silence(100.0)
     silence.beat(100.0)
     hung = passes(silence, 100.0, 105.0)
-    assert hung[0] == pytest.approx(102.1)
+    assert hung[0] == pytest.approx(102.0)
 
 
 def test_a_beating_child_is_never_hung():
@@ -29,8 +29,8 @@ def test_a_beating_child_is_never_hung():
 
 def test_a_child_that_has_not_beaten_yet_has_thirty_seconds():
     silence = Silence(0.0)
-    assert passes(silence, 0.0, 30.0) == []
-    assert passes(silence, 30.0, 31.0)
+    assert passes(silence, 0.0, 29.9) == []
+    assert passes(silence, 29.9, 31.0)
 
 
 def test_time_that_the_judge_slept_through_is_not_held_against_the_child():
@@ -40,6 +40,13 @@ def test_time_that_the_judge_slept_through_is_not_held_against_the_child():
     assert not silence.is_hung(10.1)  # Ten seconds passed between two passes: this process was frozen.
     assert passes(silence, 10.1, 12.0) == []
     assert passes(silence, 12.0, 13.0)
+
+
+def test_what_is_left_of_a_silence_is_told():
+    silence = Silence(0.0)
+    assert silence.left(10.0) == pytest.approx(20.0)
+    silence.beat(10.0)
+    assert silence.left(10.5) == pytest.approx(1.5)
 
 
 def test_a_judge_that_is_slowed_down_but_awake_still_judges():
