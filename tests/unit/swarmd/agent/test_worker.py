@@ -200,7 +200,7 @@ async def test_remove_stops_removes_and_reports(engine, socket, tmp_path):
         await so(lambda: engine.status(container_name(task)) == "absent")
         await give(worker, removed=[task.id])
         await so(lambda: worker.tasks == {})
-    assert list(tmp_path.glob("*.json")) == []
+        await so(lambda: list(tmp_path.glob("*.json")) == [])
 
 
 async def test_what_a_complete_assignment_does_not_name_goes(engine, socket, tmp_path):
@@ -262,8 +262,11 @@ async def test_tasks_that_wait_for_the_same_pull_share_it(engine, socket, tmp_pa
     engine.hold_pulls = asyncio.Event()
     async with engine.serving(socket), working(tmp_path, socket) as worker:
         await give(worker, *tasks)
-        await so(lambda: {each.status.state for each in worker.tasks.values()} == {TaskState.PREPARING})
         await so(lambda: engine.pulls != [])
+        while [each.state for each in (await worker.outbox.some(5)).values()] != [TaskState.PREPARING] * 5:
+            await asyncio.sleep(0.01)
+        for _ in range(100):  # what is reported is carried out next
+            await asyncio.sleep(0)
         engine.hold_pulls.set()
         await so(lambda: [engine.status(container_name(task)) for task in tasks] == ["running"] * 5)
     assert engine.pulls == ["far/away:latest"]
