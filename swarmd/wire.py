@@ -67,13 +67,18 @@ class Beat(msgspec.Struct, frozen=True, tag=True):
     """Nanoseconds until the next one is due; varied by a tenth, so that nodes do not march in step."""
 
 
-class Assignments(msgspec.Struct, frozen=True, tag=True):
-    """What the node is to run. The first of a session is complete: what it does not name is removed."""
+class Assignments(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """What the node is to run. A session begins with all its tasks, in as many messages as they need; the last of these
+    is complete: of the tasks that a node has, those are removed then which are neither in it nor known by it."""
 
     complete: bool
     tasks: list[Task]
     removed: list[str] = []
     """Ids of tasks to forget, their containers removed."""
+    known: list[str] = []
+    """Of a complete one: ids of the tasks that the messages before it have named."""
+    credentials: dict[str, str] = {}
+    """By task id, the registry's for its image: X-Registry-Auth as the engine takes it. Never written to disk."""
 
 
 class Reported(msgspec.Struct, frozen=True, tag=True):

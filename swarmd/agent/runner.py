@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import msgspec
@@ -37,6 +37,9 @@ class Machinery:
     puller: Puller
     booted: datetime
     """When this machine was started."""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    credentials: Mapping[str, str] = field(default_factory=dict)
+    """The registry's, by task id, as managers have sent them; never on disk."""
 
 
 class Runner:
@@ -53,6 +56,7 @@ class Runner:
         self._watch = machinery.watch
         self._puller = machinery.puller
         self._booted = machinery.booted
+        self._now = machinery.now
         self._changed = changed
         self._forgotten = forgotten
         self._wake = asyncio.Event()
@@ -237,16 +241,16 @@ class Runner:
 
     async def _advance(self, state: TaskState, message: str, container: Container | None = None) -> None:
         shown = _container_status(container) if container else None
-        await self._become(advanced(self.task.status, state, message, _now(), shown))
+        await self._become(advanced(self.task.status, state, message, self._now(), shown))
 
     async def _fail(self, failure: TaskFailure) -> None:
-        await self._become(failed(self.task.status, failure, _now()))
+        await self._become(failed(self.task.status, failure, self._now()))
 
     async def _hindered(self, step: Step, reason: str) -> None:
         """A running task runs on without its engine: nothing to tell."""
         status = self.task.status
         if step not in {Step.WAIT, Step.REMOVE} and status.err != reason:
-            await self._become(hindered(status, reason, _now()))
+            await self._become(hindered(status, reason, self._now()))
 
     async def _become(self, status: TaskStatus) -> None:
         self.task = msgspec.structs.replace(self.task, status=status)
@@ -256,7 +260,3 @@ class Runner:
 def _container_status(container: Container) -> ContainerStatus:
     state = container.state
     return ContainerStatus(container_id=container.id, pid=state.pid, exit_code=state.exit_code)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -169,10 +169,7 @@ class Session:
 
     async def _apply(self) -> NoReturn:
         while True:
-            assignments = await self._assignments.get()
-            await self._worker.assign(
-                tasks=assignments.tasks, removed=assignments.removed, complete=assignments.complete
-            )
+            await self._worker.assign(await self._assignments.get())
 
     async def _beat(self, socket: aiohttp.ClientWebSocketResponse) -> NoReturn:
         while True:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from typing import NoReturn
 
 from swarmd.agent.boot import booted_at
@@ -17,6 +18,7 @@ from swarmd.engine.pull import Puller
 from swarmd.engine.watch import Watch
 from swarmd.errors import EngineRefused, EngineUnreachable
 from swarmd.model import Task
+from swarmd.wire import Assignments
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +26,15 @@ log = logging.getLogger(__name__)
 class Worker:
     """Runs tasks while ``run`` runs. Its end leaves all containers as they are; the next one takes them up."""
 
-    def __init__(self, engine: Engine, storage: Storage, node_id: str, *, booted: datetime | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        storage: Storage,
+        node_id: str,
+        *,
+        booted: datetime | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         """
         :param booted: when the engine's machine was started; absent: this one.
         """
@@ -33,7 +43,8 @@ class Worker:
         self._engine = engine
         self._storage = storage
         self._node_id = node_id
-        self._machinery = Machinery(engine, self.watch, Puller(engine), booted or booted_at())
+        self._credentials: dict[str, str] = {}
+        self._machinery = Machinery(engine, self.watch, Puller(engine), booted or booted_at(), now, self._credentials)
         self._runners: dict[str, Runner] = {}
         self._leftovers = asyncio.Event()
         self._started = asyncio.Event()
@@ -42,6 +53,11 @@ class Worker:
     def tasks(self) -> dict[str, Task]:
         """By id, each with the status that was last reached."""
         return {task_id: runner.task for task_id, runner in self._runners.items()}
+
+    @property
+    def credentials(self) -> Mapping[str, str]:
+        """The registry's, by task id."""
+        return self._credentials
 
     async def run(self) -> NoReturn:
         """Begins with the stored tasks, without any manager."""
@@ -58,17 +74,19 @@ class Worker:
                 self._leftovers.clear()
                 await self._remove_leftovers()
 
-    async def assign(self, *, tasks: list[Task], removed: list[str], complete: bool) -> None:
-        """What managers want of this node; with ``complete``, whatever is not named is to be forgotten."""
+    async def assign(self, message: Assignments) -> None:
+        """What managers want of this node; see :class:`swarmd.wire.Assignments` for what is to be forgotten."""
         await self._started.wait()
-        named = {task.id for task in tasks}
-        gone = [task_id for task_id in self._runners if task_id not in named] if complete else removed
+        gone: Iterable[str] = message.removed
+        if message.complete:
+            gone = self._runners.keys() - message.known - {task.id for task in message.tasks}
         for task_id in gone:
             if runner := self._runners.get(task_id):
                 runner.forget()
-        for task in tasks:
+        self._credentials |= message.credentials
+        for task in message.tasks:
             self._take(task)
-        if complete:
+        if message.complete:
             self._leftovers.set()
 
     def _take(self, task: Task) -> None:
@@ -88,6 +106,7 @@ class Worker:
         await runner.run()
         task_id = runner.task.id
         del self._runners[task_id]
+        self._credentials.pop(task_id, None)
         self.outbox.drop(task_id)
         log.info("task %s of %s is forgotten", task_id, runner.task.service_name)
         try:

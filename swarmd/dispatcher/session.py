@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import enum
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 import msgspec
 from aiohttp import ClientConnectionError, WSMsgType, web
@@ -25,7 +25,8 @@ MOST_WAITING = 1_000
 CHANGES = 100
 """Tasks in one message of changes."""
 BYTES = 1 << 20
-"""Size from which on a message of changes is sent; the largest message allowed is four times that."""
+"""Of the tasks in one message; a single one may have a little more, since a service's spec may have as much. With the
+ids of 100,000 others it is still below the largest message allowed."""
 
 
 GONE = 1001
@@ -59,6 +60,7 @@ class Session:
         self.session_id = session_id
         self._websocket = websocket
         self._waiting: deque[wire.FromDispatcher] = deque()
+        self._complete: Iterator[wire.Assignments] = iter(())
         self._difference = Difference()
         self._begun = False
         self._owed = 0
@@ -71,7 +73,7 @@ class Session:
         self._begun = True
         self._told = (managers, role)
         self.post(wire.Welcome(self.session_id, managers, role))
-        self.post(wire.Assignments(complete=True, tasks=tasks))
+        self._complete = complete(tasks)
 
     def assign(self, difference: Difference) -> None:
         if self._begun:
@@ -146,29 +148,54 @@ class Session:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._waiting:
-                await send(self._websocket, self._waiting.popleft())
+            await self._answer()
+            for part in self._complete:
+                await send(self._websocket, part)
+                await self._answer()
             difference, self._difference = self._difference, Difference()
             for message in messages(difference):
                 await send(self._websocket, message)
+                await self._answer()
+
+    async def _answer(self) -> None:
+        """No answer waits for more than one message of assignments: heartbeats have a deadline."""
+        while self._waiting:
+            await send(self._websocket, self._waiting.popleft())
+
+
+def complete(tasks: Sequence[Task]) -> Iterator[wire.Assignments]:
+    """All tasks of a node, in as many messages as they need. What is to be removed is known with the last alone."""
+    named = 0
+    part: list[Task] = []
+    for following in _portions(tasks, most=len(tasks)):
+        if part:
+            yield wire.Assignments(complete=False, tasks=part)
+            named += len(part)
+        part = following
+    yield wire.Assignments(complete=True, tasks=part, known=[task.id for task in tasks[:named]])
 
 
 def messages(difference: Difference) -> Iterator[wire.Assignments]:
-    """The changes in portions that fit into messages; a task alone always fits, the API limits it."""
-    tasks: list[Task] = []
-    removed = sorted(difference.removed - difference.tasks.keys())
-    size = 0
-    for task in difference.tasks.values():
-        size += len(msgspec.json.encode(task))
-        tasks.append(task)
-        if len(tasks) >= CHANGES or size >= BYTES:
-            yield wire.Assignments(complete=False, tasks=tasks)
-            tasks, size = [], 0
-    for start in range(0, len(removed), CHANGES):
-        yield wire.Assignments(complete=False, tasks=tasks, removed=removed[start : start + CHANGES])
-        tasks = []
-    if tasks:
+    """The changes in portions that fit into messages."""
+    for tasks in _portions(difference.tasks.values(), most=CHANGES):
         yield wire.Assignments(complete=False, tasks=tasks)
+    removed = sorted(difference.removed - difference.tasks.keys())
+    for start in range(0, len(removed), CHANGES):
+        yield wire.Assignments(complete=False, tasks=[], removed=removed[start : start + CHANGES])
+
+
+def _portions(tasks: Iterable[Task], most: int) -> Iterator[list[Task]]:
+    portion: list[Task] = []
+    size = 0
+    for task in tasks:
+        more = len(msgspec.json.encode(task))
+        if portion and (len(portion) == most or size + more > BYTES):
+            yield portion
+            portion, size = [], 0
+        portion.append(task)
+        size += more
+    if portion:
+        yield portion
 
 
 async def receive(websocket: web.WebSocketResponse) -> wire.FromAgent | None:

@@ -30,6 +30,7 @@ from swarmd.engine.container import TASK_ID, container_name
 from swarmd.engine.describe import node_description
 from swarmd.model import ContainerSpec, ResourceRequirements, Task, TaskSpec, TaskState, TaskStatus, TLSInfo, new_id
 from swarmd.model.specs import ResourceObject
+from swarmd.wire import Assignments
 
 PROVISION = Path(sys.executable).with_name("provision")
 NODE = "n000000000000000000000node"
@@ -99,7 +100,7 @@ async def working(folder: Path, host: Host, *, booted: datetime | None = None) -
 async def worker(host: Host, tmp_path: Path) -> AsyncIterator[Worker]:
     async with working(tmp_path, host) as started:
         yield started
-        await started.assign(tasks=[], removed=[], complete=True)
+        await started.assign(Assignments(complete=True, tasks=[]))
         await so(lambda: started.tasks == {})
 
 
@@ -126,7 +127,7 @@ def desired(task: Task, state: TaskState) -> Task:
 
 
 async def give(worker: Worker, *tasks: Task) -> None:
-    await worker.assign(tasks=list(tasks), removed=[], complete=False)
+    await worker.assign(Assignments(complete=False, tasks=list(tasks)))
 
 
 async def so(condition: Callable[[], bool]) -> None:
@@ -289,11 +290,11 @@ async def test_a_restarted_worker_takes_up_what_runs(host, tmp_path):
         await so(lambda: ends.id in worker.tasks and worker.tasks[ends.id].status.state.is_final)
         assert worker.tasks[ends.id].status.err == "task: non-zero exit (9)"
         assert worker.tasks[task.id].status.state == TaskState.RUNNING
-        await worker.assign(tasks=[task], removed=[], complete=True)
+        await worker.assign(Assignments(complete=True, tasks=[task]))
         await so(lambda: not host.exists(ends))
         after = host.inspect(task)
         assert (after["Id"], after["State"]["StartedAt"]) == (before["Id"], before["State"]["StartedAt"])
-        await worker.assign(tasks=[], removed=[], complete=True)
+        await worker.assign(Assignments(complete=True, tasks=[]))
         await so(lambda: not host.exists(task))
 
 
@@ -335,7 +336,7 @@ async def test_after_a_power_cut_tasks_run_again_without_any_manager(host, tmp_p
         await so(lambda: task.id in worker.tasks and host.inspect(task)["State"]["Running"])
         assert worker.tasks[task.id].status.state == TaskState.RUNNING
         assert worker.tasks[done.id].status.state == TaskState.COMPLETE
-        await worker.assign(tasks=[], removed=[], complete=True)
+        await worker.assign(Assignments(complete=True, tasks=[]))
         await so(lambda: worker.tasks == {})
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agent_tasks import NODE, a_task, desired
@@ -17,6 +18,7 @@ from swarmd.agent.worker import Worker
 from swarmd.engine.client import Engine
 from swarmd.engine.container import container_name
 from swarmd.model import ContainerSpec, RestartCondition, RestartPolicy, Task, TaskSpec, TaskState, TaskStatus
+from swarmd.wire import Assignments
 
 LONG = 10
 
@@ -32,10 +34,10 @@ def socket(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def working(folder: Path, socket: Path, *, booted: datetime | None = None) -> AsyncIterator[Worker]:
+async def working(folder: Path, socket: Path, **given: Any) -> AsyncIterator[Worker]:
     """Ends as a daemon does: by cancellation."""
     async with Engine(socket) as client:
-        worker = Worker(client, Storage(folder), NODE, booted=booted)
+        worker = Worker(client, Storage(folder), NODE, **given)
         running = asyncio.create_task(worker.run())
         try:
             yield worker
@@ -64,7 +66,7 @@ async def so(condition: Callable[[], bool]) -> None:
 
 
 async def give(worker: Worker, *tasks: Task, removed: list[str] | None = None, complete: bool = False) -> None:
-    await worker.assign(tasks=list(tasks), removed=removed or [], complete=complete)
+    await worker.assign(Assignments(tasks=list(tasks), removed=removed or [], complete=complete))
 
 
 async def test_a_task_comes_to_run(engine, socket, tmp_path):
@@ -421,6 +423,39 @@ async def test_desired_states_never_go_back(engine, socket, tmp_path):
         await give(worker, desired(task, TaskState.SHUTDOWN))
         await give(worker, task)
         await state(worker, task, TaskState.SHUTDOWN)
+
+
+async def test_of_assignments_in_parts_the_last_tells_what_is_removed(engine, socket, tmp_path):
+    kept, named_last, gone = a_task(), a_task(), a_task()
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, kept, gone)
+        await so(lambda: {engine.status(container_name(task)) for task in (kept, gone)} == {"running"})
+        await give(worker, kept)
+        assert set(worker.tasks) >= {kept.id, gone.id}
+        assert engine.status(container_name(gone)) == "running"
+        await worker.assign(Assignments(complete=True, tasks=[named_last], known=[kept.id]))
+        await so(lambda: set(worker.tasks) == {kept.id, named_last.id})
+        assert engine.status(container_name(kept)) == "running"
+        assert engine.status(container_name(gone)) == "absent"
+
+
+async def test_credentials_are_in_memory_alone_and_no_longer_than_their_task(engine, socket, tmp_path):
+    task = a_task()
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await worker.assign(Assignments(complete=True, tasks=[task], credentials={task.id: "c2VjcmV0"}))
+        await state(worker, task, TaskState.RUNNING)
+        assert worker.credentials == {task.id: "c2VjcmV0"}
+        assert not [file for file in tmp_path.rglob("*") if file.is_file() and b"c2VjcmV0" in file.read_bytes()]
+        await give(worker, complete=True)
+        await so(lambda: not worker.tasks)
+        assert worker.credentials == {}
+
+
+async def test_statuses_have_the_workers_time(engine, socket, tmp_path):
+    then, task = datetime(2001, 2, 3, tzinfo=UTC), a_task()
+    async with engine.serving(socket), working(tmp_path, socket, now=lambda: then) as worker:
+        await give(worker, task)
+        assert (await state(worker, task, TaskState.RUNNING)).timestamp == then
 
 
 async def test_a_manager_that_knows_an_older_status_is_told_the_newer_one_again(engine, socket, tmp_path):

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 from leader_and_agents import NOW, a_task
 
+from swarmd import wire
 from swarmd.dispatcher.assignments import Assigned, Difference
-from swarmd.dispatcher.session import messages
+from swarmd.dispatcher.session import complete, messages
 from swarmd.model import ContainerSpec, TaskSpec, TaskState
 from swarmd.store import Entry, Snapshot
 
@@ -97,4 +98,21 @@ def test_many_changes_go_out_in_portions():
 def test_big_tasks_go_out_in_small_portions():
     big = TaskSpec(container_spec=ContainerSpec(env=["x" * 400_000]))
     tasks = {f"t{n}": msgspec.structs.replace(a_task(f"t{n}"), spec=big) for n in range(7)}
-    assert [len(m.tasks) for m in messages(Difference(tasks))] == [3, 3, 1]
+    assert [len(m.tasks) for m in messages(Difference(tasks))] == [2, 2, 2, 1]
+
+
+def test_few_tasks_are_one_complete_message():
+    assert list(complete([])) == [wire.Assignments(complete=True, tasks=[])]
+    assert list(complete([a_task()])) == [wire.Assignments(complete=True, tasks=[a_task()])]
+
+
+def test_thousands_of_tasks_are_told_in_parts_and_the_last_knows_all():
+    spec = TaskSpec(container_spec=ContainerSpec(env=["x" * 1000]))
+    tasks = [msgspec.structs.replace(a_task(f"t{n}"), spec=spec) for n in range(8000)]
+    parts = list(complete(tasks))
+    assert len(parts) > 5
+    assert all(len(wire.encode(part)) < wire.LARGEST_MESSAGE / 2 for part in parts)
+    assert [part.complete for part in parts] == [False] * (len(parts) - 1) + [True]
+    assert [task for part in parts for task in part.tasks] == tasks
+    *earlier, last = parts
+    assert last.known == [task.id for part in earlier for task in part.tasks]

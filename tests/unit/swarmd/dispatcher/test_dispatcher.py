@@ -10,7 +10,17 @@ from leader_and_agents import MANAGERS, Leader, a_cluster, a_node, a_task
 from swarmd import wire
 from swarmd.dispatcher.judge import HEARTBEAT_FAILURE, HEARTBEAT_FAILURE_UNKNOWN, NO_ANSWER, Signal
 from swarmd.dispatcher.session import Farewell
-from swarmd.model import ManagerMember, NodeDescription, NodeLiveness, NodeRole, NodeState, TaskState, TaskStatus
+from swarmd.model import (
+    ContainerSpec,
+    ManagerMember,
+    NodeDescription,
+    NodeLiveness,
+    NodeRole,
+    NodeState,
+    TaskSpec,
+    TaskState,
+    TaskStatus,
+)
 from swarmd.store import Delete, Kind, Put
 
 
@@ -124,6 +134,38 @@ async def test_what_changes_is_told_and_what_the_node_said_itself_is_not(leader)
 
     await leader.store.commit([Delete(Kind.TASK, "t1")])
     assert await agent.hears() == wire.Assignments(complete=False, tasks=[], removed=["t1"])
+
+
+async def test_a_node_with_thousands_of_tasks_has_a_session_like_others(leader):
+    """All of them, in one frame, would be more than an agent takes in."""
+    big = TaskSpec(container_spec=ContainerSpec(env=["x" * 1000]))
+    tasks = {f"t{n}": msgspec.structs.replace(a_task(f"t{n}"), spec=big) for n in range(6000)}
+    for start in range(0, 6000, 500):
+        await leader.put(*list(tasks.values())[start : start + 500])
+    agent = await leader.agent()
+    await agent.say(wire.Hello(NodeDescription()))
+    assert isinstance(await agent.hears(), wire.Welcome)
+    parts = [await agent.hears(wire.Assignments)]
+    while not parts[-1].complete:
+        parts.append(await agent.hears(wire.Assignments))
+    assert len(parts) > 4
+    assert {task.id for part in parts for task in part.tasks} == tasks.keys()
+    assert {*parts[-1].known, *(task.id for task in parts[-1].tasks)} == tasks.keys()
+    await leader.store.commit([Delete(Kind.TASK, "t0")])
+    assert (await agent.hears(wire.Assignments)).removed == ["t0"]
+
+
+async def test_a_heartbeat_is_answered_between_two_parts(leader):
+    """There are 40 MB of them, more than the buffers of a connection take."""
+    big = TaskSpec(container_spec=ContainerSpec(env=["x" * 500_000]))
+    await leader.put(*(msgspec.structs.replace(a_task(f"t{n}"), spec=big) for n in range(80)))
+    agent = await leader.agent()
+    _, part = await agent.registers()
+    await agent.say(wire.Heartbeat())
+    while isinstance(message := await agent.hears(), wire.Assignments):
+        part = message
+    assert isinstance(message, wire.Beat)
+    assert not part.complete
 
 
 async def test_nothing_is_missed_between_the_complete_assignment_and_the_changes(leader):
