@@ -36,6 +36,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     metrics_address: str = ""
     """host:port of ``/metrics``; empty: only on the API's socket."""
     log_level: str = "info"
+    prefer_offline_image: bool = False
+    """Pull an image only where it is missing: Docker's DOCKER_SERVICE_PREFER_OFFLINE_IMAGE."""
     etcd: EtcdConfig = EtcdConfig()
 
     @property

@@ -28,6 +28,7 @@ class Agent:
     :param managers: those known from the last run, or from joining.
     :param cluster_changed: told managers and wanted role; they are to be kept for the next start.
     :param session_lost: told at each end of a session, and when none came to be.
+    :param prefer_offline_image: pull an image only where it is missing.
     :param removed: told when a manager says that this node is not in the cluster any more, and its words.
     """
 
@@ -43,11 +44,12 @@ class Agent:
         removed: Callable[[str], None] = lambda _: None,
         session_lost: Callable[[], None] = lambda: None,
         tls_info: Callable[[], TLSInfo] = TLSInfo,
+        prefer_offline_image: bool = False,
     ) -> None:
         self._engine = engine
         self._tls_info = tls_info
         self._description: NodeDescription | None = None
-        self.worker = Worker(engine, Storage(folder), node_id)
+        self.worker = Worker(engine, Storage(folder), node_id, prefer_offline_image=prefer_offline_image)
         self.sessions = Sessions(
             Remotes(managers),
             credentials=credentials,

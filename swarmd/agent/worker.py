@@ -33,10 +33,12 @@ class Worker:
         node_id: str,
         *,
         booted: datetime | None = None,
+        prefer_offline_image: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """
         :param booted: when the engine's machine was started; absent: this one.
+        :param prefer_offline_image: pull an image only where it is missing.
         """
         self.outbox = Outbox()
         self.watch = Watch(engine)
@@ -44,7 +46,8 @@ class Worker:
         self._storage = storage
         self._node_id = node_id
         self._credentials: dict[str, str] = {}
-        self._machinery = Machinery(engine, self.watch, Puller(engine), booted or booted_at(), now, self._credentials)
+        puller = Puller(engine, prefer_offline=prefer_offline_image)
+        self._machinery = Machinery(engine, self.watch, puller, booted or booted_at(), now, self._credentials)
         self._runners: dict[str, Runner] = {}
         self._leftovers = asyncio.Event()
         self._started = asyncio.Event()

@@ -34,8 +34,12 @@ class _Image:
 
 
 class Puller:
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, prefer_offline: bool = False) -> None:
+        """
+        :param prefer_offline: an image that is there is as good as the newest.
+        """
         self._engine = engine
+        self._prefer_offline = prefer_offline
         self._images: dict[str, _Image] = {}
 
     async def pull(self, image: str) -> None:
@@ -48,7 +52,7 @@ class Puller:
         if is_id(image):
             return
         name = familiar(image)
-        if has_digest(name) and await self._engine.has_image(name):
+        if (self._prefer_offline or has_digest(name)) and await self._engine.has_image(name):
             return
         state = self._images.setdefault(name, _Image())
         state.waiting += 1

@@ -72,6 +72,7 @@ class Participation:
             removed=self._removed,
             session_lost=self._session_lost,
             tls_info=credentials.tls_info,
+            prefer_offline_image=config.prefer_offline_image,
         )
 
     async def run(self, entrance: Entrance | None = None, seed: Seed | None = None) -> None:

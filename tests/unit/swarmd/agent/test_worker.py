@@ -451,6 +451,26 @@ async def test_credentials_are_in_memory_alone_and_no_longer_than_their_task(eng
         assert worker.credentials == {}
 
 
+async def test_the_newest_of_an_image_is_pulled_unless_what_is_there_is_to_do(engine, socket, tmp_path):
+    for prefers, pulls in ((False, ["busybox:latest"]), (True, [])):
+        engine.pulls.clear()
+        task = a_task()
+        folder = tmp_path / str(prefers)
+        async with engine.serving(socket), working(folder, socket, prefer_offline_image=prefers) as worker:
+            await give(worker, task)
+            await state(worker, task, TaskState.RUNNING)
+        assert engine.pulls == pulls
+
+
+async def test_a_missing_image_is_pulled_in_any_case(engine, socket, tmp_path):
+    engine.registry.add("other:latest")
+    task = a_task(ContainerSpec(image="other"))
+    async with engine.serving(socket), working(tmp_path, socket, prefer_offline_image=True) as worker:
+        await give(worker, task)
+        await state(worker, task, TaskState.RUNNING)
+    assert engine.pulls == ["other:latest"]
+
+
 async def test_statuses_have_the_workers_time(engine, socket, tmp_path):
     then, task = datetime(2001, 2, 3, tzinfo=UTC), a_task()
     async with engine.serving(socket), working(tmp_path, socket, now=lambda: then) as worker:
