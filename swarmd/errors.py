@@ -7,6 +7,8 @@ Source: moby/moby ``daemon/server/httpstatus/status.go``, ``daemon/cluster/error
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class SwarmError(Exception):
     """Something is refused, or cannot be done; ``str()`` is the whole sentence that Docker's API answers."""
@@ -57,6 +59,16 @@ class Unimplemented(ClusterError):
 
 class DeadlineExceeded(ClusterError):
     code, status = "DeadlineExceeded", 500
+
+
+class IncompleteLogs(ClusterError):
+    """Raised after the lines that could be had."""
+
+    def __init__(self, reasons: Iterable[str]) -> None:
+        super().__init__(
+            "warning: incomplete log stream. some logs could not be retrieved for the following reasons: "
+            + ", ".join(reasons)
+        )
 
 
 class OutOfSequence(ClusterError):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Protocol
 
 from swarmd.model import SwarmSpec
 from swarmd.store import Store
+from swarmd.wire import LogOptions
 
 
 class LocalState(StrEnum):
@@ -73,6 +75,37 @@ class Reachability:
     reachable: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True)
+class LogSelector:
+    """Whose logs are wanted: one of the two."""
+
+    service_id: str = ""
+    """Of all its tasks; while they are followed, also of those that are yet to come."""
+    task_id: str = ""
+
+
+class LogStream(IntEnum):
+    """Numbers as in the frames of Docker's API."""
+
+    STDOUT = 1
+    STDERR = 2
+
+
+@dataclass(frozen=True)
+class LogPiece:
+    """One line of a task's log, whole and with its end."""
+
+    service_id: str
+    task_id: str
+    node_id: str
+    stream: LogStream
+    moment: str
+    """RFC 3339, with the nanoseconds that the engine gives."""
+    text: bytes
+    details: Mapping[str, str] = field(default_factory=dict)
+    """What the log driver was told to note with each line."""
+
+
 class Membership(Protocol):
     def local(self) -> LocalNode: ...
 
@@ -111,3 +144,16 @@ class Membership(Protocol):
 
     async def rotate_token(self, *, worker: bool, manager: bool) -> None:
         """Replace join tokens; valid on all managers at once, since they are read from the store."""
+
+    def seal(self, secret: bytes) -> str:
+        """What only managers of this cluster can read again, to be stored: a registry's credentials.
+
+        :raises swarmd.errors.NotManager: this node is none.
+        """
+
+    def logs(self, selector: LogSelector, options: LogOptions) -> AsyncGenerator[LogPiece, None]:
+        """Lines as nodes have them, those of one task in their order. Ends when there is nothing more to come, in any
+        case soon after the nodes that could have more are out of reach. To end it before, ``aclose`` it.
+
+        :raises swarmd.errors.IncompleteLogs: at the end: some could not be had, and why.
+        """

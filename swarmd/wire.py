@@ -81,6 +81,31 @@ class Assignments(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """By task id, the registry's for its image: X-Registry-Auth as the engine takes it. Never written to disk."""
 
 
+class LogOptions(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which lines of a container's log are wanted."""
+
+    stdout: bool = True
+    stderr: bool = True
+    follow: bool = False
+    tail: int = -1
+    """Lines from the end; negative is all."""
+    since: str = ""
+    """As the engine takes it: seconds and nanoseconds since 1970, ``1700000000.000000001``."""
+
+
+class LogsWanted(msgspec.Struct, frozen=True, tag=True):
+    """A user asks one of the managers for logs: the node is to bring them there, over a connection of its own."""
+
+    subscription: str
+    manager: Manager
+    tasks: list[str]
+    options: LogOptions
+
+
+class LogsUnwanted(msgspec.Struct, frozen=True, tag=True):
+    subscription: str
+
+
 class Reported(msgspec.Struct, frozen=True, tag=True):
     number: int
 
@@ -93,7 +118,7 @@ class ClusterChanged(msgspec.Struct, frozen=True, tag=True):
 
 
 FromAgent = Hello | Described | Heartbeat | Report
-FromDispatcher = Welcome | Elsewhere | Beat | Assignments | Reported | ClusterChanged
+FromDispatcher = Welcome | Elsewhere | Beat | Assignments | Reported | ClusterChanged | LogsWanted | LogsUnwanted
 
 _agent: msgspec.json.Decoder[FromAgent] = msgspec.json.Decoder(FromAgent)
 _dispatcher: msgspec.json.Decoder[FromDispatcher] = msgspec.json.Decoder(FromDispatcher)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import NoReturn
 
@@ -20,6 +21,7 @@ from swarmd.errors import (
     NodeUnavailable,
     NoLeader,
     NotFound,
+    NotImplementedYet,
     NotInSwarm,
     NotManager,
 )
@@ -30,7 +32,16 @@ from swarmd.identity.root import new_key, new_request
 from swarmd.member import disk, join
 from swarmd.member.arguments import MemberConfig
 from swarmd.member.process import EtcdProcess
-from swarmd.membership import InitRequest, JoinRequest, LocalNode, LocalState, Reachability, Remote
+from swarmd.membership import (
+    InitRequest,
+    JoinRequest,
+    LocalNode,
+    LocalState,
+    LogPiece,
+    LogSelector,
+    Reachability,
+    Remote,
+)
 from swarmd.model import NodeRole
 from swarmd.node import forced, leaving, protocol, state
 from swarmd.node.addresses import host_of
@@ -42,6 +53,7 @@ from swarmd.node.participation import Participation
 from swarmd.node.state import NodeState
 from swarmd.node.voters import RemoteVoter
 from swarmd.store import Kind, Put, Store, Unchanged
+from swarmd.wire import LogOptions
 
 log = structlog.get_logger()
 
@@ -177,6 +189,12 @@ class Lifecycle:
                     guards=[Unchanged(Kind.CLUSTER, changed.id, cluster.version)],
                 )
                 return
+
+    def seal(self, secret: bytes) -> str:  # noqa: ARG002
+        raise NotImplementedYet("swarmd does not keep registry credentials yet; that comes with a later version")
+
+    def logs(self, selector: LogSelector, options: LogOptions) -> AsyncGenerator[LogPiece, None]:  # noqa: ARG002
+        raise NotImplementedYet("docker service logs is not implemented by swarmd yet; it comes with a later version")
 
     # swarm init
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -11,8 +12,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from swarmd.errors import AlreadyInSwarm, NodeUnavailable, NoLeader, NotInSwarm, NotManager
-from swarmd.membership import InitRequest, JoinRequest, LocalNode, LocalState, Reachability, Remote
+from swarmd.errors import AlreadyInSwarm, NodeUnavailable, NoLeader, NotImplementedYet, NotInSwarm, NotManager
+from swarmd.membership import (
+    InitRequest,
+    JoinRequest,
+    LocalNode,
+    LocalState,
+    LogPiece,
+    LogSelector,
+    Reachability,
+    Remote,
+)
 from swarmd.model import (
     Availability,
     Cluster,
@@ -31,6 +41,7 @@ from swarmd.model import (
 )
 from swarmd.store import Kind, Put, Snapshot, Unchanged
 from swarmd.store.memory import MemoryStore
+from swarmd.wire import LogOptions
 
 MANAGER1, MANAGER2, WORKER1 = (name.ljust(25, "0") for name in ("1manager1", "2manager2", "3worker1"))
 LONG_AGO = datetime(2026, 5, 1, 12, 30, 0, 123400, tzinfo=UTC)
@@ -183,3 +194,9 @@ class ScriptedMembership:
         cluster = msgspec.structs.replace(entry.value, **changes)
         guard = Unchanged(Kind.CLUSTER, cluster.id, entry.version)
         await self.the_store.commit([Put(Kind.CLUSTER, cluster.id, cluster)], guards=[guard])
+
+    def seal(self, secret: bytes) -> str:
+        raise NotImplementedYet("there is no vault")
+
+    def logs(self, selector: LogSelector, options: LogOptions) -> AsyncGenerator[LogPiece, None]:
+        raise NotImplementedYet("there are no logs")
