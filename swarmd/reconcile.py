@@ -220,6 +220,7 @@ def _has_same_tables(one: Snapshot, other: Snapshot) -> bool:
         and one.nodes is other.nodes
         and one.liveness is other.liveness
         and one.services is other.services
+        and one.updates is other.updates
         and one.tasks is other.tasks
     )
 

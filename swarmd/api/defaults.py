@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from swarmd.model import Placement, ResourceRequirements, RestartPolicy, ServiceSpec, TaskSpec, UpdateConfig
+from swarmd.model import DNSConfig, Placement, ResourceRequirements, RestartPolicy, ServiceSpec, TaskSpec, UpdateConfig
 from swarmd.model.specs import SECOND, EndpointSpec, ResourceObject
 
 STOP_GRACE = 10 * SECOND
@@ -27,6 +27,8 @@ def complete_task(spec: TaskSpec) -> TaskSpec:
     resources = spec.resources or ResourceRequirements()
     if container.stop_grace_period is None:
         container = replace(container, stop_grace_period=STOP_GRACE)
+    if container.dns_config is None:
+        container = replace(container, dns_config=DNSConfig())
     if restart.delay is None:
         restart = replace(restart, delay=RESTART_DELAY)
     return replace(

@@ -42,7 +42,8 @@ def hostname(snapshot: Snapshot, node_id: str) -> str:
 
 
 def task_name(task: Task) -> str:
-    return f"{task.service_name}.{task.slot}.{task.id}"
+    """As its container's; a task without a slot has its node's id there."""
+    return f"{task.service_name}.{task.slot or task.node_id}.{task.id}"
 
 
 def _find(kind: str, entries: Mapping[str, Entry[T]], wanted: str, name: Callable[[T], str]) -> Entry[T]:

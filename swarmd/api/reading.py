@@ -8,28 +8,23 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
+from swarmd.api import go, not_yet
 from swarmd.api.decoding import Decoder, not_implemented, parse
+from swarmd.api.sent import NodeSpecSent
 from swarmd.errors import BadRequest
 from swarmd.model import (
     Availability,
     CAConfig,
     ConfigSpec,
-    ContainerSpec,
     DispatcherConfig,
     EncryptionConfig,
     EndpointSpec,
     NodeSpec,
-    Placement,
     RaftConfig,
-    ServiceMode,
     ServiceSpec,
     SwarmSpec,
-    TaskDefaults,
-    TaskSpec,
     UpdateConfig,
 )
-from swarmd.model.naming import docker_name
-from swarmd.model.specs import ResourceObject
 
 LARGEST_BODY = 4 << 20
 """Bytes; swarmkit's limit of a message between daemon and manager."""
@@ -39,79 +34,13 @@ BODY_DEADLINE = 30.0
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-class NodeSpecSent(msgspec.Struct, rename=docker_name):
-    """A node's spec before it is known to be complete: Docker has no defaults for it."""
-
-    name: str = ""
-    labels: dict[str, str] = {}
-    role: str = ""
-    availability: str = ""
-
-
-class InitSent(msgspec.Struct, rename=docker_name):
-    listen_addr: str = ""
-    advertise_addr: str = ""
-    data_path_addr: str = ""
-    data_path_port: int = 0
-    default_addr_pool: list[str] = []
-    subnet_size: int = 0
-    force_new_cluster: bool = False
-    spec: SwarmSpec = SwarmSpec()
-    availability: str = ""
-
-
-class JoinSent(msgspec.Struct, rename=docker_name):
-    listen_addr: str = ""
-    advertise_addr: str = ""
-    data_path_addr: str = ""
-    remote_addrs: list[str] = []
-    join_token: str = ""
-    availability: str = ""
-
-
 _decoder = Decoder(
-    not_yet={
-        ContainerSpec: frozenset(
-            {
-                "Privileges",
-                "Mounts",
-                "Healthcheck",
-                "Hosts",
-                "DNSConfig",
-                "Secrets",
-                "Configs",
-                "Sysctls",
-                "CapabilityAdd",
-                "CapabilityDrop",
-                "Ulimits",
-            }
-        ),
-        ResourceObject: frozenset({"GenericResources"}),
-        Placement: frozenset({"Preferences"}),
-        TaskSpec: frozenset({"PluginSpec", "NetworkAttachmentSpec", "Networks", "LogDriver"}),
-        ServiceSpec: frozenset({"Networks"}),
-        EndpointSpec: frozenset({"Ports"}),
-        TaskDefaults: frozenset({"LogDriver"}),
-        CAConfig: frozenset({"ExternalCAs", "SigningCACert", "SigningCAKey", "ForceRotate"}),
-        InitSent: frozenset({"AutoLockManagers"}),
-        ConfigSpec: frozenset({"Templating"}),
-    },
-    present={ServiceMode: frozenset({"Global", "ReplicatedJob", "GlobalJob"})},
-    unsigned=frozenset(
-        {
-            "Replicas",
-            "MaxAttempts",
-            "MaxReplicas",
-            "ForceUpdate",
-            "Parallelism",
-            "SnapshotInterval",
-            "KeepOldSnapshots",
-            "LogEntriesForSlowFollowers",
-            "DataPathPort",
-            "SubnetSize",
-        }
-    ),
-    zeros={UpdateConfig: {"parallelism": 0}},
+    not_yet=not_yet.NOT_YET,
+    present=not_yet.PRESENT,
+    words=not_yet.WORDS,
+    whole=go.WHOLE_NUMBERS,
+    zeros=go.ZEROS,
+    names=go.NAMES,
 )
 
 
@@ -148,8 +77,12 @@ async def service_spec(request: web.Request) -> ServiceSpec:
     :raises BadRequest: malformed, or a value that Docker refuses before it asks the cluster.
     :raises NotImplementedYet: it asks for something that is not there yet.
     """
-    sent = await body(request)
-    spec = _decoder.struct(ServiceSpec, sent)
+    return to_service_spec(await body(request))
+
+
+def to_service_spec(sent: object, decoder: Decoder = _decoder) -> ServiceSpec:
+    """As service_spec, from JSON that was parsed."""
+    spec = decoder.struct(ServiceSpec, sent)
     container = _inner(sent, "TaskTemplate", "ContainerSpec")
     if container is None:
         raise BadRequest("mismatched Runtime and *Spec fields")
@@ -158,6 +91,8 @@ async def service_spec(request: web.Request) -> ServiceSpec:
         raise not_implemented("TaskTemplate.ContainerSpec.Isolation")
     if spec.task_template.runtime not in {"", "container"}:
         raise _runtime(spec.task_template.runtime)
+    if spec.is_global and spec.mode.replicated is not None:
+        raise BadRequest("must specify only one service mode")
     return msgspec.structs.replace(
         spec,
         update_config=_update_config(spec.update_config),
@@ -258,4 +193,4 @@ def _endpoint(endpoint: EndpointSpec | None) -> EndpointSpec | None:
         return None
     if endpoint.mode not in {"", "vip", "dnsrr"}:
         raise BadRequest(f'invalid resolution mode: "{endpoint.mode}"')
-    return EndpointSpec(mode=endpoint.mode or "vip")
+    return msgspec.structs.replace(endpoint, mode=endpoint.mode or "vip")

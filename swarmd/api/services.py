@@ -18,8 +18,7 @@ from swarmd.api.filters import any_prefix, labels_match, one_of, parse_filters
 from swarmd.api.given_names import given_name
 from swarmd.api.lookup import find_service
 from swarmd.errors import AlreadyExists, OutOfSequence, Unimplemented
-from swarmd.model import Service, ServiceMode, ServiceSpec, TaskSpec, TaskState, new_id
-from swarmd.model.specs import ReplicatedMode
+from swarmd.model import PortConfig, ReplicatedMode, Service, ServiceMode, ServiceSpec, TaskState, new_id
 from swarmd.store import Delete, Kind, Put, Snapshot, Unchanged
 
 _FILTERS = ("name", "id", "label", "mode", "runtime")
@@ -48,6 +47,7 @@ async def index(request: web.Request) -> web.Response:
         [
             rendering.service(
                 entry,
+                update=snapshot.update_of(entry),
                 status={
                     "RunningTasks": running[entry.value.id],
                     "DesiredTasks": entry.value.spec.replicas,
@@ -71,8 +71,8 @@ async def create(request: web.Request) -> web.Response:
     spec = await reading.service_spec(request)
     if not spec.name:
         spec = msgspec.structs.replace(spec, name=given_name())
-    validation.check_service(spec)
     spec = _with_replicas(spec)
+    validation.check_service(spec)
     snapshot = await quorum.read(request)
     taken = AlreadyExists(f"name conflicts with an existing object: service {spec.name} already exists")
     if any(entry.value.spec.name == spec.name for entry in snapshot.services.values()):
@@ -88,8 +88,10 @@ async def create(request: web.Request) -> web.Response:
 
 async def inspect(request: web.Request) -> web.Response:
     insert_defaults = answers.strict_flag(request, "insertDefaults")
-    entry = find_service(await quorum.read(request), request.match_info["id"])
-    return answers.json(rendering.service(entry, insert_defaults=insert_defaults))
+    snapshot = await quorum.read(request)
+    entry = find_service(snapshot, request.match_info["id"])
+    update = snapshot.update_of(entry)
+    return answers.json(rendering.service(entry, update=update, insert_defaults=insert_defaults))
 
 
 async def update(request: web.Request) -> web.Response:
@@ -99,17 +101,17 @@ async def update(request: web.Request) -> web.Response:
         raise not_implemented("docker service rollback")
     entry = find_service(await quorum.read(request), request.match_info["id"])
     service = entry.value
+    spec = _with_replicas(spec)
     validation.check_service(spec)
     if spec.name != service.spec.name:
         raise Unimplemented("renaming services is not supported")
     if version != entry.version:
         raise OutOfSequence
-    spec = _with_replicas(spec)
     changed = msgspec.structs.replace(
         service,
         spec=spec,
         previous_spec=service.spec,
-        spec_version=service.spec_version + makes_out_of_date(service.spec.task_template, spec.task_template),
+        spec_version=service.spec_version + makes_out_of_date(service.spec, spec),
         updated_at=datetime.now(UTC),
     )
     guard = Unchanged(Kind.SERVICE, service.id, version)
@@ -117,14 +119,18 @@ async def update(request: web.Request) -> web.Response:
     return answers.json({"Warnings": _warnings(request)})
 
 
-def makes_out_of_date(old: TaskSpec, new: TaskSpec) -> bool:
+def makes_out_of_date(old: ServiceSpec, new: ServiceSpec) -> bool:
     """Whether tasks of the old spec must be replaced. Placement alone does not: a task stays where it still fits.
 
     Compared is what the specs come to: docker-py sends the defaults explicitly with each update, and no task is to
     restart for that.
     """
-    old, new = complete_task(old), complete_task(new)
-    return msgspec.structs.replace(new, placement=old.placement) != old
+    before, after = complete_task(old.task_template), complete_task(new.task_template)
+    return msgspec.structs.replace(after, placement=before.placement) != before or _ports(old) != _ports(new)
+
+
+def _ports(spec: ServiceSpec) -> list[PortConfig]:
+    return [] if spec.endpoint_spec is None else spec.endpoint_spec.ports
 
 
 async def remove(request: web.Request) -> web.Response:
@@ -133,9 +139,8 @@ async def remove(request: web.Request) -> web.Response:
         entry = find_service(await quorum.read(request), request.match_info["id"])
         identity = entry.value.id
         try:
-            await quorum.write(
-                request, [Delete(Kind.SERVICE, identity)], Unchanged(Kind.SERVICE, identity, entry.version)
-            )
+            removed = [Delete(Kind.SERVICE, identity), Delete(Kind.UPDATE, identity)]
+            await quorum.write(request, removed, Unchanged(Kind.SERVICE, identity, entry.version))
         except OutOfSequence:
             continue
         return answers.nothing()
@@ -147,6 +152,9 @@ async def logs(_: web.Request) -> web.Response:
 
 
 def _with_replicas(spec: ServiceSpec) -> ServiceSpec:
+    """Their number stands in the spec also where it was not sent; a global service has none."""
+    if spec.is_global:
+        return spec
     return msgspec.structs.replace(spec, mode=ServiceMode(ReplicatedMode(spec.replicas)))
 
 

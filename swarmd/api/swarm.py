@@ -10,6 +10,7 @@ from aiohttp import web
 from swarmd.api import answers, quorum, reading, rendering, validation
 from swarmd.api.context import MEMBERSHIP, Route
 from swarmd.api.quorum import read_cluster
+from swarmd.api.sent import InitSent, JoinSent
 from swarmd.errors import BadRequest, Conflict, OutOfSequence
 from swarmd.membership import InitRequest, JoinRequest
 from swarmd.model import SwarmSpec
@@ -21,7 +22,7 @@ async def inspect(request: web.Request) -> web.Response:
 
 
 async def init(request: web.Request) -> web.Response:
-    sent = await reading.struct(request, reading.InitSent)
+    sent = await reading.struct(request, InitSent)
     spec = reading.complete_swarm_spec(sent.spec)
     validation.check_swarm(spec)
     validation.check_address_pool(sent.default_addr_pool, sent.subnet_size)
@@ -43,7 +44,7 @@ async def init(request: web.Request) -> web.Response:
 
 
 async def join(request: web.Request) -> web.Response:
-    sent = await reading.struct(request, reading.JoinSent)
+    sent = await reading.struct(request, JoinSent)
     listen = validation.with_port(sent.listen_addr, "ListenAddr")
     if not sent.remote_addrs:
         raise BadRequest("at least 1 RemoteAddr is required to join")

@@ -1,8 +1,9 @@
 """Which tasks each node is told of, and what has changed in them. Pure.
 
 A node is told of every task that was ever assigned to it and is still in the store, also of ended ones: their
-containers stay until the task is removed from history. A task is told again when more than its status has changed, for
-the status is the node's own word. Source: swarmkit ``manager/dispatcher/assignments.go`` and ``TasksEqualStable``.
+containers stay until the task is removed from history. A task is told again when more has changed than its
+status and since when it runs, which are the node's own word. Source: swarmkit ``manager/dispatcher/assignments.go`` and
+``TasksEqualStable``.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def says_more(before: Task, after: Task) -> bool:
         return False
     if after.status.state <= TaskState.ASSIGNED and before.status != after.status:
         return True
-    return msgspec.structs.replace(before, status=after.status, updated_at=after.updated_at) != after
+    theirs = msgspec.structs.replace(before, status=after.status, ran_at=after.ran_at, updated_at=after.updated_at)
+    return theirs != after
 
 
 class Assigned:

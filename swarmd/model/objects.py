@@ -11,8 +11,9 @@ from datetime import datetime
 import msgspec
 
 from swarmd.model.naming import docker_name
-from swarmd.model.specs import ConfigSpec, NodeSpec, Platform, ServiceSpec, SwarmSpec, TaskSpec
+from swarmd.model.specs import EndpointSpec, GenericResource, Platform, PortConfig, ServiceSpec, TaskSpec
 from swarmd.model.states import TaskState
+from swarmd.model.swarm_spec import ConfigSpec, NodeSpec, SwarmSpec
 
 
 class NodeRole(enum.StrEnum):
@@ -36,6 +37,8 @@ class Object(msgspec.Struct, frozen=True, rename=docker_name, omit_defaults=True
 class Resources(Object, frozen=True):
     nano_cpus: int = msgspec.field(default=0, name="NanoCPUs")
     memory_bytes: int = 0
+    generic_resources: list[GenericResource] = []
+    """As the engine's ``node-generic-resources`` say."""
 
 
 class EnginePlugin(Object, frozen=True):
@@ -115,15 +118,18 @@ class TaskStatus(Object, frozen=True):
     message: str = ""
     err: str = ""
     container: ContainerStatus | None = None
+    ports: list[PortConfig] = []
+    """Host ports as the engine has bound them: the API's PortStatus."""
 
 
 class Task(Object, frozen=True):
-    """One run of one slot of a service. Spec and slot never change."""
+    """One run of one slot of a service, or of a global service on one node. Spec, slot and endpoint never change."""
 
     id: str
     service_id: str
     service_name: str
     slot: int
+    """0 for tasks of global services, whose node is what a slot is to others."""
     spec: TaskSpec
     spec_version: int
     """Revision of the service's spec that made it; a task with another one than its service's is out of date."""
@@ -133,12 +139,18 @@ class Task(Object, frozen=True):
     """Written by orchestrators."""
     status: TaskStatus
     node_id: str = ""
-    """Written by the scheduler, once."""
+    """Written by the scheduler, once; for a global service by the orchestrator, with the task."""
     run_at: datetime | None = None
     """When desired Ready becomes desired Running: a restart's delay, as data, so that a new leader goes on with it."""
     waits_for: str = ""
     """The task that this one replaces and whose end it awaits, for a minute at most."""
     service_labels: dict[str, str] = {}
+    endpoint: EndpointSpec | None = None
+    """The service's at the task's creation: its node and the scheduler see the ports here."""
+    assigned_generic_resources: list[GenericResource] = []
+    """Which of the node's it has; written by the scheduler, with the node."""
+    ran_at: datetime | None = None
+    """When the leader stored that it runs, by the leader's clock; written by the dispatcher, once."""
 
 
 class Service(Object, frozen=True):
@@ -150,6 +162,32 @@ class Service(Object, frozen=True):
     created_at: datetime
     updated_at: datetime
     previous_spec: ServiceSpec | None = None
+    registry_auth: str = ""
+    """The registry's credentials that came with the spec, sealed (``Membership.seal``); never shown."""
+    previous_registry_auth: str = ""
+    """Those of the previous spec."""
+
+
+class UpdateState(enum.StrEnum):
+    UPDATING = "updating"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+
+
+class ServiceUpdate(Object, frozen=True):
+    """How the rolling update of a service gets on; written by the orchestrator, under the service's id.
+
+    Kept apart from Service, so that it never spoils a user's update. It counts as long as the service has the version
+    that it names: each update by a user begins without one.
+    """
+
+    service_id: str
+    service_version: int
+    """``Entry.version`` of the service that is being rolled out."""
+    state: UpdateState
+    started_at: datetime
+    completed_at: datetime | None = None
+    message: str = ""
 
 
 class Config(Object, frozen=True):

@@ -1,4 +1,6 @@
-"""What users ask for: the specs of Docker's API v1.45, as far as this daemon acts on them.
+"""What users ask of a service: its spec in Docker's API v1.45, as far as this daemon knows it.
+
+A field that is here is stored and shown; whether it is acted on yet, ``swarmd.api.not_yet`` says.
 
 Durations are whole nanoseconds, sizes bytes, as in the API. ``None`` means that the user gave nothing and Docker's
 default holds; the defaults stand where they are applied.
@@ -10,25 +12,16 @@ import enum
 
 import msgspec
 
-from swarmd.model.naming import docker_name
+from swarmd.model.base import Spec
+from swarmd.model.container_spec import ContainerSpec
 
 SECOND = 1_000_000_000
-
-
-class Availability(enum.StrEnum):
-    ACTIVE = "active"
-    PAUSE = "pause"
-    DRAIN = "drain"
 
 
 class RestartCondition(enum.StrEnum):
     NONE = "none"
     ON_FAILURE = "on-failure"
     ANY = "any"
-
-
-class Spec(msgspec.Struct, frozen=True, rename=docker_name, omit_defaults=True):
-    """Common to all specs: immutable, and written as Docker writes them."""
 
 
 class RestartPolicy(Spec, frozen=True):
@@ -41,31 +34,34 @@ class RestartPolicy(Spec, frozen=True):
     """Nanoseconds in which attempts count; 0 is for ever."""
 
 
-class ContainerSpec(Spec, frozen=True):
-    image: str = ""
-    labels: dict[str, str] = {}
-    command: list[str] = []
-    """Becomes the container's entrypoint."""
-    args: list[str] = []
-    """Becomes the container's command."""
-    hostname: str = ""
-    env: list[str] = []
-    dir: str = ""
-    user: str = ""
-    groups: list[str] = []
-    tty: bool = False
-    open_stdin: bool = False
-    read_only: bool = False
-    init: bool | None = None
-    stop_signal: str = ""
-    stop_grace_period: int | None = None
-    """Nanoseconds; None is 10 s."""
+class NamedGeneric(Spec, frozen=True):
+    """One thing that a node has, such as a GPU, by its name."""
+
+    kind: str = ""
+    value: str = ""
+
+
+class DiscreteGeneric(Spec, frozen=True):
+    """So many of a kind."""
+
+    kind: str = ""
+    value: int = 0
+
+
+class GenericResource(Spec, frozen=True):
+    """One of the two."""
+
+    named_resource_spec: NamedGeneric | None = None
+    discrete_resource_spec: DiscreteGeneric | None = None
 
 
 class ResourceObject(Spec, frozen=True):
     nano_cpus: int = msgspec.field(default=0, name="NanoCPUs")
     memory_bytes: int = 0
     pids: int = 0
+    """Of limits alone."""
+    generic_resources: list[GenericResource] = []
+    """Of reservations alone."""
 
 
 class ResourceRequirements(Spec, frozen=True):
@@ -80,10 +76,25 @@ class Platform(Spec, frozen=True):
     os: str = ""
 
 
+class SpreadOver(Spec, frozen=True):
+    spread_descriptor: str = ""
+    """A node's or an engine's label: ``node.labels.zone``."""
+
+
+class PlacementPreference(Spec, frozen=True):
+    spread: SpreadOver | None = None
+
+
 class Placement(Spec, frozen=True):
     constraints: list[str] = []
     max_replicas: int = 0
     platforms: list[Platform] = []
+    preferences: list[PlacementPreference] = []
+
+
+class Driver(Spec, frozen=True):
+    name: str = ""
+    options: dict[str, str] = {}
 
 
 class TaskSpec(Spec, frozen=True):
@@ -93,6 +104,8 @@ class TaskSpec(Spec, frozen=True):
     placement: Placement | None = None
     force_update: int = 0
     runtime: str = ""
+    log_driver: Driver | None = None
+    """None is the engine's."""
 
 
 class ReplicatedMode(Spec, frozen=True):
@@ -100,8 +113,15 @@ class ReplicatedMode(Spec, frozen=True):
     """None is 1."""
 
 
+class GlobalMode(Spec, frozen=True):
+    pass
+
+
 class ServiceMode(Spec, frozen=True):
+    """One of the two; replicated if there is neither."""
+
     replicated: ReplicatedMode | None = None
+    global_mode: GlobalMode | None = msgspec.field(default=None, name="Global")
 
 
 class UpdateConfig(Spec, frozen=True, omit_defaults=False):
@@ -113,8 +133,29 @@ class UpdateConfig(Spec, frozen=True, omit_defaults=False):
     order: str = "stop-first"
 
 
+class PortConfigProtocol(enum.StrEnum):
+    TCP = "tcp"
+    UDP = "udp"
+    SCTP = "sctp"
+
+
+class PortConfigPublishMode(enum.StrEnum):
+    INGRESS = "ingress"
+    HOST = "host"
+
+
+class PortConfig(Spec, frozen=True):
+    name: str = ""
+    protocol: PortConfigProtocol = PortConfigProtocol.TCP
+    target_port: int = 0
+    published_port: int = 0
+    """0 is any that is free."""
+    publish_mode: PortConfigPublishMode = PortConfigPublishMode.INGRESS
+
+
 class EndpointSpec(Spec, frozen=True):
     mode: str = ""
+    ports: list[PortConfig] = []
 
 
 class ServiceSpec(Spec, frozen=True):
@@ -127,62 +168,12 @@ class ServiceSpec(Spec, frozen=True):
     endpoint_spec: EndpointSpec | None = None
 
     @property
+    def is_global(self) -> bool:
+        """One task on each node that fits, instead of a number of replicas."""
+        return self.mode.global_mode is not None
+
+    @property
     def replicas(self) -> int:
+        """Of a replicated service."""
         replicated = self.mode.replicated
         return 1 if replicated is None or replicated.replicas is None else replicated.replicas
-
-
-class NodeSpec(Spec, frozen=True, omit_defaults=False):
-    name: str = ""
-    labels: dict[str, str] = {}
-    role: str = "worker"
-    """The role that is wanted; see NodeRole for the one that a node has."""
-    availability: Availability = Availability.ACTIVE
-
-
-class OrchestrationConfig(Spec, frozen=True, omit_defaults=False):
-    task_history_retention_limit: int = 5
-
-
-class RaftConfig(Spec, frozen=True, omit_defaults=False):
-    """Stored and shown; etcd takes its own snapshots and keeps its own time."""
-
-    snapshot_interval: int = 10_000
-    keep_old_snapshots: int = 0
-    log_entries_for_slow_followers: int = 500
-    election_tick: int = 10
-    heartbeat_tick: int = 1
-
-
-class DispatcherConfig(Spec, frozen=True, omit_defaults=False):
-    heartbeat_period: int = 5 * SECOND
-
-
-class CAConfig(Spec, frozen=True, omit_defaults=False):
-    node_cert_expiry: int = 2160 * 3600 * SECOND
-
-
-class EncryptionConfig(Spec, frozen=True, omit_defaults=False):
-    auto_lock_managers: bool = False
-
-
-class TaskDefaults(Spec, frozen=True):
-    pass
-
-
-class SwarmSpec(Spec, frozen=True, omit_defaults=False):
-    name: str = "default"
-    labels: dict[str, str] = {}
-    orchestration: OrchestrationConfig = OrchestrationConfig()
-    raft: RaftConfig = RaftConfig()
-    dispatcher: DispatcherConfig = DispatcherConfig()
-    ca_config: CAConfig = msgspec.field(default=CAConfig(), name="CAConfig")
-    task_defaults: TaskDefaults = TaskDefaults()
-    encryption_config: EncryptionConfig = EncryptionConfig()
-
-
-class ConfigSpec(Spec, frozen=True):
-    name: str = ""
-    labels: dict[str, str] = {}
-    data: str = ""
-    """Base 64, as in the API."""

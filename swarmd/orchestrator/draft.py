@@ -33,9 +33,13 @@ class View:
 
 @dataclass(slots=True)
 class Slot:
-    """One of a service's places. ``tasks`` is its history, oldest first; at most one of them is to run."""
+    """One of a service's places: a number, or for a global service a node. ``tasks`` is its history, oldest first; at
+    most one of them is to run."""
 
     number: int
+    """0 for a node's."""
+    node_id: str = ""
+    """Of a global service's."""
     tasks: list[Task] = field(default_factory=list)
     stored: dict[str, int] = field(default_factory=dict)
     """Versions of the entries by task id."""
@@ -83,6 +87,14 @@ class Slot:
             self.change(replace(task, desired_state=desired, updated_at=view.now), why)
 
 
+Key = int | str
+"""A slot's number, or the id of the node that is one."""
+
+
+def key_of(task: Task) -> Key:
+    return task.slot or task.node_id
+
+
 class Draft:
     def __init__(self, service_id: str, service: Entry[Service] | None, view: View) -> None:
         """
@@ -91,7 +103,7 @@ class Draft:
         self.service_id, self.entry, self.view = service_id, service, view
         self.wake_at: datetime | None = None
         self._name = service_id
-        self.slots: dict[int, Slot] = {}
+        self.slots: dict[Key, Slot] = {}
         self._service_unchanged = Unchanged(Kind.SERVICE, service_id, 0 if service is None else service.version)
         if service is not None:
             self._name = service.value.spec.name
@@ -101,7 +113,7 @@ class Draft:
         created: dict[str, int] = {}
         for entry in tasks:
             task = entry.value
-            slot = self.slot(task.slot)
+            slot = self.slot(key_of(task))
             slot.tasks.append(task)
             slot.stored[task.id] = entry.version
             created[task.id] = entry.created
@@ -119,10 +131,10 @@ class Draft:
             raise LookupError(self.service_id)
         return self.entry.value
 
-    def slot(self, number: int) -> Slot:
-        found = self.slots.get(number)
+    def slot(self, key: Key) -> Slot:
+        found = self.slots.get(key)
         if found is None:
-            found = self.slots[number] = Slot(number)
+            found = self.slots[key] = Slot(key) if isinstance(key, int) else Slot(0, key)
         return found
 
     def wake(self, at: datetime) -> None:
@@ -131,7 +143,8 @@ class Draft:
             self.wake_at = at
 
     def new_task(self, slot: Slot, *, run_at: datetime | None = None, waits_for: str = "") -> Task:
-        """A task of the service's present spec; desired Ready if it has to wait for anything, else Running."""
+        """A task of the service's present spec; desired Ready if it has to wait for anything, else Running. That of a
+        global service has its node from the beginning."""
         service, now = self.service, self.view.now
         return Task(
             id=self.view.new_id(),
@@ -144,9 +157,11 @@ class Draft:
             updated_at=now,
             desired_state=TaskState.READY if run_at or waits_for else TaskState.RUNNING,
             status=TaskStatus(timestamp=now, state=TaskState.PENDING, message=PENDING),
+            node_id=slot.node_id,
             run_at=run_at,
             waits_for=waits_for,
             service_labels=service.spec.labels,
+            endpoint=service.spec.endpoint_spec,
         )
 
     def decisions(self, slot: Slot) -> Iterator[Decision]:

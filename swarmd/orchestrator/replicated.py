@@ -15,9 +15,9 @@ def scale(draft: Draft) -> Pause:
     """Fill the lowest free slots, or give up those that are most worth it."""
     wanted = draft.service.spec.replicas
     occupied: dict[int, Slot] = {}
-    for number, slot in draft.slots.items():
+    for slot in draft.slots.values():
         if slot.is_quiet(draft.view) or slot.runnable() or is_settled(slot):
-            occupied[number] = slot
+            occupied[slot.number] = slot
         yield
     if len(occupied) < wanted:
         yield from _fill(draft, set(occupied), wanted - len(occupied))
@@ -27,8 +27,8 @@ def scale(draft: Draft) -> Pause:
             give_up(slot, draft.view, "scaled down")
     if len(occupied) == len(draft.slots):
         return
-    for number, slot in draft.slots.items():
-        if number not in occupied and not slot.runnable():
+    for slot in draft.slots.values():
+        if slot.number not in occupied and not slot.runnable():
             give_up(slot, draft.view, "slot given up")
 
 

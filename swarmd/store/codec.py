@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from swarmd.model import Cluster, Config, Node, NodeLiveness, Service, Task
+from swarmd.model import Cluster, Config, Node, NodeLiveness, Service, ServiceUpdate, Task
 from swarmd.store.contract import Kind, Value
 
 ROOT = b"/swarmd/v1/"
@@ -21,6 +21,7 @@ _TYPES: dict[Kind, type[Value]] = {
     Kind.NODE: Node,
     Kind.LIVENESS: NodeLiveness,
     Kind.SERVICE: Service,
+    Kind.UPDATE: ServiceUpdate,
     Kind.CONFIG: Config,
     Kind.TASK: Task,
 }

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from swarmd.model import Cluster, Config, Node, NodeLiveness, Service, Task
+from swarmd.model import Cluster, Config, Node, NodeLiveness, Service, ServiceUpdate, Task
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -23,6 +23,8 @@ class Kind(enum.StrEnum):
     LIVENESS = "liveness"
     """By node id."""
     SERVICE = "service"
+    UPDATE = "update"
+    """How a service's rolling update gets on; by service id."""
     CONFIG = "config"
     TASK = "task"
 
@@ -45,6 +47,7 @@ class Snapshot:
     nodes: Mapping[str, Entry[Node]] = field(default_factory=dict)
     liveness: Mapping[str, Entry[NodeLiveness]] = field(default_factory=dict)
     services: Mapping[str, Entry[Service]] = field(default_factory=dict)
+    updates: Mapping[str, Entry[ServiceUpdate]] = field(default_factory=dict)
     configs: Mapping[str, Entry[Config]] = field(default_factory=dict)
     tasks: Mapping[str, Entry[Task]] = field(default_factory=dict)
 
@@ -52,8 +55,13 @@ class Snapshot:
     def cluster(self) -> Entry[Cluster] | None:
         return next(iter(self.clusters.values()), None)
 
+    def update_of(self, service: Entry[Service]) -> ServiceUpdate | None:
+        """How the update to this very version of the service gets on; None where none has begun."""
+        entry = self.updates.get(service.value.id)
+        return entry.value if entry is not None and entry.value.service_version == service.version else None
 
-Value = Cluster | Node | NodeLiveness | Service | Config | Task
+
+Value = Cluster | Node | NodeLiveness | Service | ServiceUpdate | Config | Task
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ _ATTRIBUTES = {
     Kind.NODE: "nodes",
     Kind.LIVENESS: "liveness",
     Kind.SERVICE: "services",
+    Kind.UPDATE: "updates",
     Kind.CONFIG: "configs",
     Kind.TASK: "tasks",
 }

@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import json
 
+import msgspec
 import pytest
+from scripted_membership import LONG_AGO
 
-from swarmd.model import TaskState
+from swarmd.model import ServiceUpdate, TaskState, UpdateState
+from swarmd.store import Kind, Put
 
 
 def spec(name: str = "web", **task: object) -> dict[str, object]:
@@ -133,7 +136,7 @@ async def test_a_service_without_a_name_gets_one(swarm):
         (
             spec() | {"Mode": {"Replicated": {"Replicas": -1}}},
             400,
-            "cannot unmarshal number -1 into Go struct field ReplicatedMode.Mode.Replicated.Replicas of type uint64",
+            "cannot unmarshal number -1 into Go struct field ReplicatedService.Mode.Replicated.Replicas of type uint64",
         ),
         (
             spec(container={"Image": 5}),
@@ -164,6 +167,10 @@ async def test_a_fields_empty_value_is_never_refused(swarm):
         "Configs": [],
         "Healthcheck": {"Test": None, "Interval": 0},
         "DNSConfig": {"Nameservers": []},
+        "Hosts": [],
+        "CapabilityAdd": None,
+        "CapabilityDrop": [],
+        "Ulimits": [],
         "Isolation": "default",
         "Sysctls": {},
         "Privileges": {"CredentialSpec": None},
@@ -172,12 +179,55 @@ async def test_a_fields_empty_value_is_never_refused(swarm):
         "SomethingOfTheFuture": {"a": 1},
     }
     task = {"Networks": [], "LogDriver": None, "Resources": {"Reservations": {"GenericResources": []}}}
+    task |= {"Placement": {"Preferences": []}, "PluginSpec": None, "NetworkAttachmentSpec": {}}
     sent = spec(container=empty, **task) | {
         "Networks": None,
         "Mode": {"Global": None, "Replicated": {"Replicas": 2}},
         "EndpointSpec": {"Ports": [], "Mode": "vip"},
     }
     assert (await swarm.get(f"/services/{await create(swarm, sent)}"))["Spec"]["Mode"]["Replicated"]["Replicas"] == 2
+
+
+async def test_how_an_update_gets_on_is_shown_until_the_next_one(swarm):
+    identity = await create(swarm, spec())
+    shown = await swarm.get(f"/services/{identity}")
+    assert "UpdateStatus" not in shown
+    update = ServiceUpdate(
+        identity, shown["Version"]["Index"], UpdateState.UPDATING, LONG_AGO, None, "update in progress"
+    )
+    await swarm.membership.the_store.commit([Put(Kind.UPDATE, identity, update)])
+    assert (await swarm.get(f"/services/{identity}"))["UpdateStatus"] == {
+        "State": "updating",
+        "StartedAt": "2026-05-01T12:30:00.1234Z",
+        "Message": "update in progress",
+    }
+    done = msgspec.structs.replace(update, state=UpdateState.COMPLETED, completed_at=LONG_AGO, message="")
+    await swarm.membership.the_store.commit([Put(Kind.UPDATE, identity, done)])
+    (shown,) = await swarm.get("/services")
+    assert shown["UpdateStatus"] == {
+        "State": "completed",
+        "StartedAt": "2026-05-01T12:30:00.1234Z",
+        "CompletedAt": "2026-05-01T12:30:00.1234Z",
+    }
+    status, _ = await swarm.call("POST", f"/services/web/update?version={await version(swarm, identity)}", spec())
+    assert status == 200
+    assert "UpdateStatus" not in await swarm.get(f"/services/{identity}")
+
+
+async def test_how_an_update_gets_on_spoils_no_users_update(swarm):
+    identity = await create(swarm, spec())
+    read = await version(swarm, identity)
+    update = ServiceUpdate(identity, read, UpdateState.UPDATING, LONG_AGO)
+    await swarm.membership.the_store.commit([Put(Kind.UPDATE, identity, update)])
+    assert (await swarm.call("POST", f"/services/web/update?version={read}", spec()))[0] == 200
+
+
+async def test_of_a_removed_service_no_update_is_left(swarm):
+    identity = await create(swarm, spec())
+    update = ServiceUpdate(identity, await version(swarm, identity), UpdateState.UPDATING, LONG_AGO)
+    await swarm.membership.the_store.commit([Put(Kind.UPDATE, identity, update)])
+    await swarm.call("DELETE", "/services/web")
+    assert swarm.membership.the_store.snapshot().updates == {}
 
 
 async def test_a_name_is_given_once(swarm):

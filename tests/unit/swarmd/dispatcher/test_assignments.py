@@ -75,6 +75,12 @@ def test_a_task_that_managers_have_changed_is_told_again(cluster, change):
     assert cluster.becomes(changed) == {}
 
 
+def test_since_when_a_task_runs_is_not_told_to_the_node_that_said_it(cluster):
+    cluster.becomes(a_task(state=TaskState.STARTING))
+    running = msgspec.structs.replace(a_task(state=TaskState.RUNNING), ran_at=NOW)
+    assert cluster.becomes(running) == {}
+
+
 def test_a_change_that_came_together_with_a_report_is_told(cluster):
     cluster.becomes(a_task())
     both = a_task(state=TaskState.RUNNING, desired=TaskState.SHUTDOWN)
