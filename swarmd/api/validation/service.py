@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from swarmd import constraints
 from swarmd.api.validation.container import check_container, check_templates
 from swarmd.api.validation.endpoint import check_endpoint
 from swarmd.errors import InvalidArgument
 from swarmd.model import ResourceObject, RestartPolicy, ServiceSpec, TaskSpec, UpdateConfig
 
+LARGEST_SPEC = 1 << 20
+"""Bytes of a service's spec as it is stored. Each of its tasks has a copy, and a task goes to its node in one message;
+what becomes of a slot's tasks goes to etcd in one request, of 8 MiB at most."""
 _SMALLEST_CPU = 1_000_000
 _SMALLEST_MEMORY = 4 << 20
 
@@ -34,6 +39,7 @@ def check_service(spec: ServiceSpec) -> None:
     check_endpoint(spec.endpoint_spec)
     if spec.replicas >= 1 << 63:
         raise InvalidArgument("Number of replicas must be non-negative")
+    _check_size(spec)
 
 
 def _check_task(task: TaskSpec) -> None:
@@ -74,3 +80,9 @@ def _check_update(config: UpdateConfig | None) -> None:
         raise InvalidArgument("TaskSpec: update-monitor cannot be negative")
     if not 0 <= config.max_failure_ratio <= 1:
         raise InvalidArgument("TaskSpec: update-maxfailureratio cannot be less than 0 or bigger than 1")
+
+
+def _check_size(spec: ServiceSpec) -> None:
+    size = len(msgspec.json.encode(spec))
+    if size > LARGEST_SPEC:
+        raise InvalidArgument(f"the service's spec has {size} bytes, and may have {LARGEST_SPEC} (1 MiB) at most")

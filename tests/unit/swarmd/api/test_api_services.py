@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from scripted_membership import LONG_AGO
 
+from swarmd.api.validation import LARGEST_SPEC
 from swarmd.model import ServiceUpdate, TaskState, UpdateState
 from swarmd.store import Kind, Put
 
@@ -186,6 +187,25 @@ async def test_a_fields_empty_value_is_never_refused(swarm):
         "EndpointSpec": {"Ports": [], "Mode": "vip"},
     }
     assert (await swarm.get(f"/services/{await create(swarm, sent)}"))["Spec"]["Mode"]["Replicated"]["Replicas"] == 2
+
+
+async def test_a_spec_may_have_a_mebibyte(swarm):
+    """Each task has a copy of it, which must fit into one message to its node."""
+    small = await create(swarm, spec("small", container={"Env": [""]}))
+    taken = len(msgspec.json.encode(swarm.membership.the_store.snapshot().services[small].value.spec)) - len("small")
+
+    def of_size(size: int) -> dict[str, object]:
+        return spec("web", container={"Env": ["x" * (size - taken - len("web"))]})
+
+    assert await swarm.refused("POST", "/services/create", of_size(LARGEST_SPEC + 1)) == (
+        400,
+        "rpc error: code = InvalidArgument desc = the service's spec has 1048577 bytes, "
+        "and may have 1048576 (1 MiB) at most",
+    )
+    await create(swarm, of_size(LARGEST_SPEC))
+    latest = await version(swarm, "web")
+    status, message = await swarm.refused("POST", f"/services/web/update?version={latest}", of_size(LARGEST_SPEC + 1))
+    assert (status, "and may have 1048576 (1 MiB) at most" in message) == (400, True)
 
 
 async def test_how_an_update_gets_on_is_shown_until_the_next_one(swarm):

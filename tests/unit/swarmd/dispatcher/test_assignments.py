@@ -7,6 +7,7 @@ import pytest
 from leader_and_agents import NOW, a_task
 
 from swarmd import wire
+from swarmd.api.validation import LARGEST_SPEC
 from swarmd.dispatcher.assignments import Assigned, Difference
 from swarmd.dispatcher.session import complete, messages
 from swarmd.model import ContainerSpec, TaskSpec, TaskState
@@ -105,6 +106,16 @@ def test_big_tasks_go_out_in_small_portions():
     big = TaskSpec(container_spec=ContainerSpec(env=["x" * 400_000]))
     tasks = {f"t{n}": msgspec.structs.replace(a_task(f"t{n}"), spec=big) for n in range(7)}
     assert [len(m.tasks) for m in messages(Difference(tasks))] == [2, 2, 2, 1]
+
+
+def test_the_largest_task_fits_into_one_message():
+    """With a spec as large as the API allows, among others, and with the ids of 100,000 more."""
+    largest = TaskSpec(container_spec=ContainerSpec(env=["x" * LARGEST_SPEC]))
+    tasks = {f"t{n}": msgspec.structs.replace(a_task(f"t{n}"), spec=largest) for n in range(3)}
+    tasks |= {f"s{n}": a_task(f"s{n}") for n in range(3)}
+    assert all(len(wire.encode(m)) < wire.LARGEST_MESSAGE for m in messages(Difference(tasks)))
+    last = msgspec.structs.replace(list(complete(list(tasks.values())))[-1], known=["x" * 25] * 100_000)
+    assert len(wire.encode(last)) < wire.LARGEST_MESSAGE
 
 
 def test_few_tasks_are_one_complete_message():
