@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import subprocess
@@ -63,10 +64,12 @@ def provision() -> Run:
     return run_provision
 
 
-def _new_lab(prefix: str, *words: str) -> Iterator[LabFolder]:
+@contextlib.contextmanager
+def new_lab(prefix: str, *words: str) -> Iterator[LabFolder]:
+    """A lab whose name begins so; taken away also where it did not come up, or its ``up`` was broken off."""
     name = f"{prefix}-{secrets.token_hex(2)}"
-    must(run_provision("up", "--name", name, "--offline", "--no-verify", *words))
     try:
+        must(run_provision("up", "--name", name, "--offline", "--no-verify", *words, timeout=1200))
         yield state.folder(name)
     finally:
         must(run_provision("down", "--name", name))
@@ -75,18 +78,21 @@ def _new_lab(prefix: str, *words: str) -> Iterator[LabFolder]:
 @pytest.fixture(scope="session")
 def lab() -> Iterator[LabFolder]:
     """Three managers in a swarm. Who breaks it repairs it."""
-    yield from _new_lab("three", "--managers", "3")
+    with new_lab("three", "--managers", "3") as lab:
+        yield lab
 
 
 @pytest.fixture(scope="module")
 def one_manager_lab() -> Iterator[LabFolder]:
     """One manager and two workers, as the walkthrough begins."""
-    yield from _new_lab("one", "--managers", "1", "--workers", "2")
+    with new_lab("one", "--managers", "1", "--workers", "2") as lab:
+        yield lab
 
 
 @pytest.fixture(scope="module")
 def five_manager_lab() -> Iterator[LabFolder]:
-    yield from _new_lab("five", "--managers", "5")
+    with new_lab("five", "--managers", "5") as lab:
+        yield lab
 
 
 def provider(lab: LabFolder) -> Provider:

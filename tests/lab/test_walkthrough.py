@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from conftest import must, run_provision
+from conftest import must, new_lab, run_provision
 
 from provisioner import state
 from provisioner.machines import ssh
@@ -30,9 +30,10 @@ ROLES = "docker node ls --format '{{.Hostname}} {{.Status}} {{.Availability}} {{
 
 
 class Course:
-    def __init__(self, folder: LabFolder, engine: str) -> None:
-        self.folder, self.engine = folder, engine
-        self.address = state.load(folder).spec.host("manager1").address
+    def __init__(self, folder: LabFolder) -> None:
+        self.folder = folder
+        self.spec = state.load(folder).spec
+        self.address = self._address("manager1")
 
     def run(self, host: str, command: str) -> subprocess.CompletedProcess[str]:
         argv = ssh.argv(self.folder, host, [command])
@@ -97,7 +98,7 @@ class Course:
         self.until_nodes(first, **{first: "Ready Active Leader"}, **expected, **dict.fromkeys(workers, "Ready Active"))
 
     def _address(self, host: str) -> str:
-        return state.load(self.folder).spec.host(host).address
+        return self.spec.host(host).address
 
     def creates(self, host: str, service: str, *options: str) -> None:
         words = " ".join(options)
@@ -106,18 +107,12 @@ class Course:
 
 @pytest.fixture(scope="module", params=["docker", "swarmd"])
 def course(request: pytest.FixtureRequest) -> Iterator[Course]:
-    engine = request.param
-    name = f"chapters-{engine}"
-    words = ("--managers", "1", "--workers", "4", "--engine", engine, "--offline", "--no-verify")
-    must(run_provision("up", "--name", name, *words, timeout=900))
-    try:
-        must(run_provision("images", "load", "busybox", "--name", name))
-        course = Course(state.folder(name), engine)
+    with new_lab("chapters", "--managers", "1", "--workers", "4", "--engine", request.param) as lab:
+        must(run_provision("images", "load", "busybox", "--name", lab.name))
+        course = Course(lab)
         for host in reversed(HOSTS):
             course.on(host, "docker swarm leave --force")
         yield course
-    finally:
-        must(run_provision("down", "--name", name))
 
 
 # 2. Forming the cluster

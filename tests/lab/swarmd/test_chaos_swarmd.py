@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import signal
 import subprocess
 from collections.abc import Iterator
 
 import pytest
-from conftest import PROVISION, must, provider, run_provision
+from conftest import PROVISION, must, new_lab, provider, run_provision
 
 from provisioner import state
 from provisioner.chaos import catalogue, healing
@@ -32,12 +31,8 @@ SCENARIOS = [
 @pytest.fixture(scope="module")
 def lab() -> Iterator[LabFolder]:
     """Three managers, each with swarmd. Who breaks it repairs it."""
-    name = f"chaos-{secrets.token_hex(2)}"
-    must(run_provision("up", "--name", name, "--managers", "3", "--engine", "swarmd", "--offline", "--no-verify"))
-    try:
-        yield state.folder(name)
-    finally:
-        must(run_provision("down", "--name", name))
+    with new_lab("chaos", "--managers", "3", "--engine", "swarmd") as lab:
+        yield lab
 
 
 def as_before(lab: LabFolder) -> list[str]:

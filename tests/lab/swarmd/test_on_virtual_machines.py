@@ -4,11 +4,10 @@ here that what is acknowledged is on the disk."""
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterator
 
 import pytest
-from conftest import must, run_provision
+from conftest import must, new_lab, run_provision
 
 from provisioner.machines.vagrant import box
 from provisioner.progress import Progress
@@ -20,14 +19,9 @@ SECONDS = 1200
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[str]:
-    name = f"vms-{secrets.token_hex(2)}"
     box.build(progress=Progress(quiet=True))
-    words = ("--provider", "vagrant", "--isolated", "--engine", "swarmd", "--managers", "3", "--offline")
-    try:
-        must(run_provision("up", "--name", name, *words, "--no-verify", timeout=SECONDS))
-        yield name
-    finally:
-        must(run_provision("down", "--name", name))
+    with new_lab("vms", "--provider", "vagrant", "--isolated", "--engine", "swarmd", "--managers", "3") as lab:
+        yield lab.name
 
 
 def test_the_checks_pass(lab: str) -> None:
