@@ -69,6 +69,8 @@ def run(tmp_path, lab, progress, monkeypatch):
     # What a user's shell may say must not matter.
     monkeypatch.setenv("ANSIBLE_CONFIG", "/nonexistent")
     monkeypatch.setenv("ANSIBLE_STRATEGY", "nonsense")
+    # A module that is killed leaves its unpacked payload on its host, which is this machine here.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
 
     def call(limit="here,there", **options):
         return playbooks.run(

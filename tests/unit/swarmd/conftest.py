@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,9 +25,20 @@ def etcd() -> Path:
 
 
 @pytest.fixture
-def etcd_members(etcd: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Members]:
-    """Starts members; the folder is outside of tmp_path, whose name may be too long for a socket's."""
-    members = Members(etcd, tmp_path_factory.mktemp("e"))
+def members_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """
+    Where etcd's members live. It goes with the test: each member preallocates two WAL segments of 64 MB, and some
+    hundred tests with three members would fill a disk. It lies outside of tmp_path, whose name may be too long for
+    a socket's.
+    """
+    folder = tmp_path_factory.mktemp("e")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def etcd_members(etcd: Path, members_folder: Path) -> Iterator[Members]:
+    members = Members(etcd, members_folder)
     try:
         yield members
     finally:

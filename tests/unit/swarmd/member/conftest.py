@@ -10,6 +10,6 @@ from managers import Managers
 
 
 @pytest.fixture
-async def managers(etcd: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Managers]:
-    async with Managers(etcd, tmp_path_factory.mktemp("m")) as made:
+async def managers(etcd: Path, members_folder: Path) -> AsyncIterator[Managers]:
+    async with Managers(etcd, members_folder) as made:
         yield made

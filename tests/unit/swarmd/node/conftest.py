@@ -10,7 +10,6 @@ from nodes import Nodes, nodes_on_loopback
 
 
 @pytest.fixture
-async def nodes(etcd: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Nodes]:
-    # Outside of tmp_path, whose name may be too long for a socket's.
-    async with nodes_on_loopback(etcd, tmp_path_factory.mktemp("n")) as found:
+async def nodes(etcd: Path, members_folder: Path) -> AsyncIterator[Nodes]:
+    async with nodes_on_loopback(etcd, members_folder) as found:
         yield found

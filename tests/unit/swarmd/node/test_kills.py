@@ -109,13 +109,12 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
 
 
 @pytest.fixture
-async def daemons(etcd: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[list[Daemon]]:
+async def daemons(etcd: Path, members_folder: Path) -> AsyncIterator[list[Daemon]]:
     """Three managers of one cluster."""
-    root = tmp_path_factory.mktemp("k")
     found: list[Daemon] = []
     async with contextlib.AsyncExitStack() as stack:
         for name in ("one", "two", "three"):
-            folder = root / name
+            folder = members_folder / name
             folder.mkdir()
             engine = await engine_without_containers(folder / "e.sock", name)
             stack.push_async_callback(engine.cleanup)
