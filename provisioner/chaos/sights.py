@@ -36,8 +36,10 @@ def write_accepted(history: History, since: float) -> Look:
         at = first_accepted(operations, since)
         if at is not None:
             return Sighting(True, "a writer's label is in the cluster's state", at)
-        errors = [operation.error for operation in operations if operation.error and operation.seconds > since]
-        return Sighting(False, f"the writers hear: {errors[-1]}" if errors else "no answer to any write")
+        # By writer: one on a host that is off hears only that, and hears it most often.
+        errors = {each.process: each.error for each in operations if each.error and each.seconds > since}
+        words = "; ".join(f"{writer} hears: {error}" for writer, error in sorted(errors.items()))
+        return Sighting(False, words or "no answer to any write")
 
     return look
 

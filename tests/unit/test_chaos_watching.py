@@ -79,6 +79,16 @@ def test_a_write_is_measured_by_its_acknowledgement_not_by_the_look(run, tmp_pat
     assert events == [(2.5, "write")]
 
 
+def test_where_no_write_is_accepted_each_writers_last_word_is_told(tmp_path):
+    with History(tmp_path / "h", lambda: 2.0) as history:
+        for writer, error in (("manager2", "no leader"), ("manager1", "it has no Docker socket")):
+            history.record(writer, "invoke", 1)
+            history.record(writer, "fail", 1, error)
+        sighting = sights.write_accepted(history, 1.8)(EMPTY)
+    assert not sighting.seen
+    assert sighting.words == "manager1 hears: it has no Docker socket; manager2 hears: no leader"
+
+
 def test_all_managers_must_refuse_in_dockers_words():
     words = "The swarm does not have a leader. It's possible that too few managers are online."
 
