@@ -21,12 +21,34 @@ SECONDS = 1200
 def lab() -> Iterator[str]:
     box.build(progress=Progress(quiet=True))
     with new_lab("vms", "--provider", "vagrant", "--isolated", "--engine", "swarmd", "--managers", "3") as lab:
+        must(run_provision("images", "load", "busybox", "--name", lab.name, timeout=SECONDS))
         yield lab.name
+
+
+def typed(lab: str, host: str, command: str) -> str:
+    return must(run_provision("ssh", "--name", lab, host, "--", command)).stdout
 
 
 def test_the_checks_pass(lab: str) -> None:
     done = run_provision("verify", "hosts", "topology", "--json", "--name", lab, timeout=SECONDS)
     assert done.returncode == 0, json.loads(done.stdout)["failures"]
+
+
+def test_clocks_ten_minutes_off_take_no_node_away(lab: str) -> None:
+    states = "docker node ls --format '{{.Hostname}} {{.Status}} {{.ManagerStatus}}'"
+    before = typed(lab, "manager2", states)
+    assert before.count("Ready") == 3
+    try:
+        for host, minutes in (("manager1", "+10"), ("manager3", "-10")):
+            typed(lab, host, f"sudo date --set '{minutes} min'")
+        typed(lab, "manager2", "docker service create --quiet --init --name clocks --replicas 3 busybox sleep 3600")
+        for host in ("manager1", "manager2", "manager3"):
+            assert typed(lab, host, "docker service ls --format '{{.Name}} {{.Replicas}}'") == "clocks 3/3\n"
+        assert typed(lab, "manager2", states) == before
+        typed(lab, "manager2", "docker service rm clocks")
+    finally:
+        for host, minutes in (("manager1", "-10"), ("manager3", "+10")):
+            typed(lab, host, f"sudo date --set '{minutes} min'")
 
 
 @pytest.mark.parametrize("scenario", ["kill-leader", "kill-managers"])
@@ -39,10 +61,9 @@ def test_no_acknowledged_write_is_lost_with_a_pulled_machine(lab: str, scenario:
 
 
 def test_all_of_them_pulled_at_once_come_back_with_what_was_written(lab: str) -> None:
-    on = ("ssh", "--name", lab, "manager1", "--")
     for number in range(5):
-        must(run_provision(*on, f"docker service create --detach --name kept{number} --replicas 0 busybox"))
+        typed(lab, "manager1", f"docker service create --detach --name kept{number} --replicas 0 busybox")
     must(run_provision("stop", "--power-off", "--name", lab))
     must(run_provision("start", "--name", lab, timeout=SECONDS))
-    found = must(run_provision(*on, "docker service ls --filter name=kept --format '{{.Name}}'")).stdout
+    found = typed(lab, "manager1", "docker service ls --filter name=kept --format '{{.Name}}'")
     assert sorted(found.split()) == [f"kept{number}" for number in range(5)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,14 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from conftest import must, new_lab, run_provision
+from on_hosts import on
 
 from provisioner import inventory, playbooks, state
 from provisioner.lab import LabSpec
-from provisioner.machines import ssh
 from provisioner.state import LabFolder
 
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
-PROVISION = Path(sys.executable).with_name("provision")
 Play = Callable[..., str]
 
 ABSENT = ("-e", "swarmd_state=absent")
@@ -29,14 +28,9 @@ WORKER = ("--limit", "worker1", "--skip-tags", "topology")
 @pytest.fixture(scope="module")
 def lab() -> Iterator[LabFolder]:
     """One manager, one worker, with busybox in both engines."""
-    name = f"role-{secrets.token_hex(2)}"
-    words = ("--managers", "1", "--workers", "1", "--engine", "swarmd", "--offline", "--no-verify")
-    provision("up", "--name", name, *words)
-    provision("images", "load", "busybox", "--name", name)
-    try:
-        yield state.folder(name)
-    finally:
-        provision("down", "--name", name)
+    with new_lab("role", "--managers", "1", "--workers", "1", "--engine", "swarmd") as lab:
+        must(run_provision("images", "load", "busybox", "--name", lab.name))
+        yield lab
 
 
 @pytest.fixture(scope="module")
@@ -61,17 +55,6 @@ def play(lab: LabFolder) -> Play:
         return done.stdout
 
     return run
-
-
-def provision(*words: str) -> None:
-    done = subprocess.run([PROVISION, *words], capture_output=True, text=True, timeout=900, cwd="/", check=False)
-    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
-
-
-def on(lab: LabFolder, host: str, command: str) -> str:
-    done = subprocess.run(ssh.argv(lab, host, [command]), capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, f"{host}: {command}: {done.stdout}{done.stderr}"
-    return done.stdout
 
 
 def changed(output: str) -> dict[str, int]:
@@ -99,9 +82,9 @@ def test_the_swarm_is_swarmds_and_the_rest_the_engines(lab):
     assert (info["Swarm"]["LocalNodeState"], info["Swarm"]["Nodes"]) == ("active", 2)
     engine = on(lab, "manager1", "docker -H unix:///run/docker-engine.sock info --format '{{.Swarm.LocalNodeState}}'")
     assert engine.strip() == "inactive"
-    assert on(lab, "manager1", "echo hello | docker run -i --rm busybox cat") == "hello\n"
+    assert on(lab, "manager1", "echo hello | docker run -i --rm busybox cat") == "hello"
     on(lab, "manager1", "docker run -d --name said busybox echo said && docker wait said")
-    assert on(lab, "manager1", "docker logs said; docker rm said >/dev/null") == "said\n"
+    assert on(lab, "manager1", "docker logs said; docker rm said >/dev/null") == "said"
 
 
 def test_the_units_are_as_they_should_be(lab):
@@ -166,7 +149,7 @@ def test_the_engine_gets_its_socket_back_and_gives_it_again(lab, play):
     assert "swarmd" not in on(lab, "worker1", "systemctl list-unit-files; cat /etc/docker/daemon.json")
     assert (
         on(lab, "worker1", "docker info --format '{{.LiveRestoreEnabled}} {{.Swarm.LocalNodeState}}'")
-        == "false inactive\n"
+        == "false inactive"
     )
     on(lab, "worker1", "docker swarm init && docker swarm leave --force")
 
@@ -179,12 +162,12 @@ def test_the_engine_gets_its_socket_back_and_gives_it_again(lab, play):
     play(*WORKER)
     assert (
         on(lab, "worker1", "docker inspect -f '{{.State.StartedAt}} {{.State.Running}}' stays")
-        == f"{started.strip()} true\n"
+        == f"{started.strip()} true"
     )
     on(lab, "worker1", "docker rm -f stays")
     assert set(changed(play(*WORKER)).values()) == {0}
     play()
-    assert on(lab, "manager1", "docker node ls --format '{{.Hostname}} {{.Status}}' | sort -u").split("\n")[:2] == [
+    assert on(lab, "manager1", "docker node ls --format '{{.Hostname}} {{.Status}}' | sort -u").splitlines() == [
         "manager1 Ready", "worker1 Ready",
     ]  # fmt: skip
 
@@ -197,8 +180,7 @@ def test_an_engine_in_its_own_swarm_is_refused_before_anything_changes(lab, play
     refusal = play(*WORKER, fails=True)
     assert "Docker's own swarm mode is on" in re.sub(r"\s+", " ", refusal)
     assert (
-        on(lab, "worker1", "docker info --format '{{.LiveRestoreEnabled}} {{.Swarm.LocalNodeState}}'")
-        == "false active\n"
+        on(lab, "worker1", "docker info --format '{{.LiveRestoreEnabled}} {{.Swarm.LocalNodeState}}'") == "false active"
     )
     on(lab, "worker1", "docker swarm leave --force")
     play()
@@ -218,14 +200,13 @@ def test_a_machine_that_was_lent_is_given_back_without_swarmd(lab, play):
     assert on(lab, "worker1", "cat /etc/docker/daemon.json") == config
     assert (
         on(lab, "worker1", "docker info --format '{{.LiveRestoreEnabled}} {{.Swarm.LocalNodeState}}'")
-        == "false inactive\n"
+        == "false inactive"
     )
     play()
 
 
 def test_after_a_loss_of_power_all_is_back(lab):
-    name = lab.name
-    provision("stop", "worker1", "--power-off", "--name", name)
-    provision("start", "worker1", "--name", name)
-    assert on(lab, "worker1", "echo hello | docker run -i --rm busybox cat") == "hello\n"
+    must(run_provision("stop", "worker1", "--power-off", "--name", lab.name))
+    must(run_provision("start", "worker1", "--name", lab.name))
+    assert on(lab, "worker1", "echo hello | docker run -i --rm busybox cat") == "hello"
     assert on(lab, "worker1", "systemctl --failed --plain --no-legend") == ""

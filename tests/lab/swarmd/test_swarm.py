@@ -3,69 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from conftest import must, new_lab, run_provision
+from on_hosts import ROLES, on, refused, until
 
-from provisioner import state
-from provisioner.machines import ssh
 from provisioner.state import LabFolder
-
-PROVISION = Path(sys.executable).with_name("provision")
-WITHIN = 60.0
-
-
-def provision(*words: str) -> None:
-    done = subprocess.run([PROVISION, *words], capture_output=True, text=True, timeout=900, cwd="/", check=False)
-    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[LabFolder]:
-    name = f"course-{secrets.token_hex(2)}"
-    words = ("--managers", "1", "--workers", "2", "--engine", "swarmd", "--offline", "--no-verify")
-    provision("up", "--name", name, *words)
-    provision("images", "load", "busybox", "--name", name)
-    try:
-        yield state.folder(name)
-    finally:
-        provision("down", "--name", name)
-
-
-def run(lab: LabFolder, host: str, command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(ssh.argv(lab, host, [command]), capture_output=True, text=True, timeout=120, check=False)
-
-
-def on(lab: LabFolder, host: str, command: str) -> str:
-    done = run(lab, host, command)
-    assert done.returncode == 0, f"{host}: {command}: {done.stdout}{done.stderr}"
-    return done.stdout.strip()
-
-
-def refused(lab: LabFolder, host: str, command: str) -> str:
-    done = run(lab, host, command)
-    assert done.returncode != 0, f"{host}: {command}: {done.stdout}"
-    return done.stderr.strip()
-
-
-def until(lab: LabFolder, host: str, command: str, wanted: str) -> None:
-    """Ask until the answer's lines, sorted, are these."""
-    end = time.monotonic() + WITHIN
-    while (seen := _lines(run(lab, host, command).stdout)) != _lines(wanted):
-        assert time.monotonic() < end, f"{host}: {command}: after {WITHIN} s still {seen}, not {_lines(wanted)}"
-        time.sleep(0.2)
-
-
-def _lines(text: str) -> list[str]:
-    return sorted(line.strip() for line in text.splitlines() if line.strip())
-
-
-ROLES = "docker node ls --format '{{.Hostname}} {{.ManagerStatus}}'"
+    with new_lab("course", "--managers", "1", "--workers", "2", "--engine", "swarmd") as lab:
+        must(run_provision("images", "load", "busybox", "--name", lab.name))
+        yield lab
 
 
 @contextlib.contextmanager
@@ -160,12 +111,12 @@ def test_without_its_only_manager_there_is_no_management_and_tasks_run_on(lab):
     with service(lab, "alone", "--constraint node.hostname==worker1"):
         mine = "docker ps --quiet --no-trunc --filter label=com.docker.swarm.service.name=alone"
         before = on(lab, "worker1", mine)
-        provision("stop", "manager1", "--name", state.load(lab).spec.name)
+        must(run_provision("stop", "manager1", "--name", lab.name))
         try:
             refused(lab, "worker1", "docker node ls")
             assert on(lab, "worker1", mine) == before
         finally:
-            provision("start", "manager1", "--name", state.load(lab).spec.name)
+            must(run_provision("start", "manager1", "--name", lab.name))
         until(
             lab,
             "manager1",
