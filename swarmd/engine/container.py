@@ -5,11 +5,15 @@ Source of each field: moby/moby ``daemon/cluster/executor/container/container.go
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
+from swarmd.engine.host_config import host_config
 from swarmd.engine.reference import familiar
-from swarmd.engine.template import expand, has_placeholder, values
-from swarmd.model import ContainerSpec, NodeDescription, ResourceRequirements, Task
+from swarmd.engine.template import expand_container, has_placeholder, texts, values
+from swarmd.model import GenericResource, NodeDescription, Task
 from swarmd.model.specs import SECOND
 
 LABEL = "com.docker.swarm.task"
@@ -36,35 +40,46 @@ def stop_grace(task: Task) -> int:
 
 def needs_node(task: Task) -> bool:
     """Whether the body depends on the node's description."""
-    spec = task.spec.container_spec
-    return any(has_placeholder(text) for text in (spec.hostname, *spec.env))
+    return any(has_placeholder(text) for text in texts(task.spec.container_spec))
 
 
 def create_body(task: Task, node: NodeDescription) -> dict[str, Any]:
     """
-    :raises swarmd.engine.template.BadTemplate: a placeholder in hostname or environment means nothing.
+    :raises swarmd.engine.template.BadTemplate: a placeholder in hostname, environment or mounts means nothing.
     """
-    spec = task.spec.container_spec
-    known = values(task, node, name=container_name(task))
+    spec = expand_container(task.spec.container_spec, values(task, node, name=container_name(task)))
+    host = host_config(task, spec)
     body: dict[str, Any] = {
         "Image": familiar(spec.image),
         "Labels": _labels(task),
-        "Env": [expand(variable, known) for variable in spec.env],
-        "Hostname": expand(spec.hostname, known),
+        "Env": [*spec.env, *_resource_variables(task.assigned_generic_resources)],
+        "Hostname": spec.hostname,
         "WorkingDir": spec.dir,
         "User": spec.user,
         "Tty": spec.tty,
         "OpenStdin": spec.open_stdin,
         "StopSignal": spec.stop_signal,
-        "HostConfig": _host_config(spec, task.spec.resources),
+        "ExposedPorts": {port: {} for port in host["PortBindings"]},
+        "HostConfig": host,
     }
     if spec.stop_grace_period is not None:
         body["StopTimeout"] = stop_grace(task)
+    if spec.healthcheck is not None:
+        body["Healthcheck"] = msgspec.to_builtins(spec.healthcheck)
     if spec.command:
         body["Entrypoint"] = spec.command
     if spec.args:
         body["Cmd"] = spec.args
     return body
+
+
+def _resource_variables(assigned: Iterable[GenericResource]) -> list[str]:
+    """``DOCKER_RESOURCE_GPU=uuid1,uuid2``: what of the node's things is this task's; of a number, how many."""
+    by_kind: dict[str, list[str]] = {}
+    for resource in assigned:
+        if (what := resource.named_resource_spec or resource.discrete_resource_spec) is not None:
+            by_kind.setdefault(what.kind, []).append(str(what.value))
+    return [f"DOCKER_RESOURCE_{kind.upper()}={','.join(names)}" for kind, names in sorted(by_kind.items())]
 
 
 def _labels(task: Task) -> dict[str, str]:
@@ -78,27 +93,3 @@ def _labels(task: Task) -> dict[str, str]:
         SERVICE_ID: task.service_id,
         SERVICE_NAME: task.service_name,
     }
-
-
-def _host_config(spec: ContainerSpec, resources: ResourceRequirements | None) -> dict[str, Any]:
-    """Without a restart policy: what comes after a task's end is the managers' to say.
-
-    Reservations are the scheduler's alone; the engine never hears of them.
-    """
-    host: dict[str, Any] = {
-        "NetworkMode": "default",
-        "RestartPolicy": {"Name": "no"},
-        "GroupAdd": spec.groups,
-        "ReadonlyRootfs": spec.read_only,
-    }
-    if spec.init is not None:
-        host["Init"] = spec.init
-    limits = resources.limits if resources else None
-    if limits is not None:
-        if limits.nano_cpus > 0:
-            host["NanoCpus"] = limits.nano_cpus
-        if limits.memory_bytes > 0:
-            host["Memory"] = limits.memory_bytes
-        if limits.pids > 0:
-            host["PidsLimit"] = limits.pids
-    return host

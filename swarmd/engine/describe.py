@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import msgspec
 
-from swarmd.model import EngineDescription, EnginePlugin, NodeDescription, Platform, Resources, TLSInfo
+from swarmd.model import (
+    EngineDescription,
+    EnginePlugin,
+    GenericResource,
+    NodeDescription,
+    Platform,
+    Resources,
+    TLSInfo,
+)
 
 CPU = 1_000_000_000
 
@@ -30,6 +38,7 @@ class Info(msgspec.Struct, frozen=True, rename="pascal"):
     server_version: str = ""
     labels: list[str] | None = None
     plugins: Plugins = Plugins()
+    generic_resources: list[GenericResource] | None = None
     swarm: dict[str, object] | None = None
 
 
@@ -47,7 +56,11 @@ def node_description(info: Info, tls_info: TLSInfo) -> NodeDescription:
     return NodeDescription(
         hostname=info.name,
         platform=Platform(architecture=info.architecture, os=info.os_type),
-        resources=Resources(nano_cpus=info.n_cpu * CPU, memory_bytes=info.mem_total),
+        resources=Resources(
+            nano_cpus=info.n_cpu * CPU,
+            memory_bytes=info.mem_total,
+            generic_resources=info.generic_resources or [],
+        ),
         engine=EngineDescription(
             engine_version=info.server_version,
             labels=labels,

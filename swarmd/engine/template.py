@@ -1,16 +1,20 @@
-"""Placeholders in a service's hostname and environment: ``{{.Node.Hostname}}``.
+"""Placeholders in a service's hostname, environment and mounts: ``{{.Node.Hostname}}``.
 
 Docker expands them as Go templates, over a fixed set of values. What stands in for them here is the part of that
 language which has a use over those values: fields, ``index`` over the labels, and ``join``.
-Source: moby/swarmkit ``template/context.go``, ``template/template.go``.
+Source: moby/swarmkit ``template/{context,expand,template}.go``.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-from swarmd.model import NodeDescription, Task
+import msgspec
+
+from swarmd.model import ContainerSpec, Mount, NodeDescription, Task, VolumeOptions
 
 Value = str | Mapping[str, "Value"]
 
@@ -38,6 +42,83 @@ def values(task: Task, node: NodeDescription, *, name: str) -> Mapping[str, Valu
 
 def has_placeholder(text: str) -> bool:
     return "{{" in text
+
+
+def texts(spec: ContainerSpec) -> Iterator[str]:
+    """All that may hold a placeholder."""
+    yield spec.hostname
+    yield from spec.env
+    for mount in spec.mounts:
+        yield mount.source
+        yield mount.target
+        if (options := mount.volume_options) is not None:
+            yield from options.labels.values()
+            yield from options.driver_config.options.values() if options.driver_config else ()
+
+
+def expand_container(spec: ContainerSpec, known: Mapping[str, Value]) -> ContainerSpec:
+    """
+    :raises BadTemplate: a placeholder is not closed, or names what there is not; with the field, as Docker says it.
+    """
+    replace = msgspec.structs.replace
+    with _of("expanding env failed"):
+        spec = replace(spec, env=[_expand_variable(variable, known) for variable in spec.env])
+    with _of("expanding mounts failed"):
+        spec = replace(spec, mounts=[_expand_mount(mount, known) for mount in spec.mounts])
+    with _of("expanding hostname failed"):
+        return replace(spec, hostname=expand(spec.hostname, known))
+
+
+def _expand_variable(variable: str, known: Mapping[str, Value]) -> str:
+    """Its value; a name is no template."""
+    name, equals, value = variable.partition("=")
+    with _of(f"expanding env {_quoted(variable)}"):
+        return f"{name}{equals}{expand(value, known)}"
+
+
+def _expand_mount(mount: Mount, known: Mapping[str, Value]) -> Mount:
+    replace = msgspec.structs.replace
+    with _of(f"expanding mount source {_quoted(mount.source)}"):
+        mount = replace(mount, source=expand(mount.source, known))
+    with _of(f"expanding mount target {_quoted(mount.target)}"):
+        mount = replace(mount, target=expand(mount.target, known))
+    if (options := mount.volume_options) is not None:
+        mount = replace(mount, volume_options=_expand_volume(options, known))
+    return mount
+
+
+def _expand_volume(options: VolumeOptions, known: Mapping[str, Value]) -> VolumeOptions:
+    replace = msgspec.structs.replace
+    with _of("expanding volume labels"):
+        options = replace(options, labels=_expand_map(options.labels, known))
+    if (driver := options.driver_config) is not None:
+        with _of("expanding volume driver config"):
+            driver = replace(driver, options=_expand_map(driver.options, known))
+        options = replace(options, driver_config=driver)
+    return options
+
+
+def _expand_map(values: Mapping[str, str], known: Mapping[str, Value]) -> dict[str, str]:
+    """Its values; keys are no templates."""
+    expanded = {}
+    for key, value in values.items():
+        with _of(f"expanding map entry {_quoted(key)}={_quoted(value)}"):
+            expanded[key] = expand(value, known)
+    return expanded
+
+
+@contextmanager
+def _of(what: str) -> Iterator[None]:
+    """Put in front of a refusal what was to be expanded."""
+    try:
+        yield
+    except BadTemplate as error:
+        raise BadTemplate(f"{what}: {error}") from None
+
+
+def _quoted(text: str) -> str:
+    """As Go's ``%q``."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def expand(text: str, known: Mapping[str, Value]) -> str:

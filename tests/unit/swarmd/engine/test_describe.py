@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 
 from swarmd.engine.describe import Info, node_description
-from swarmd.model import EnginePlugin, TLSInfo
+from swarmd.model import DiscreteGeneric, EnginePlugin, GenericResource, NamedGeneric, TLSInfo
 
 ANSWER = {
     "Name": "manager1",
@@ -37,3 +37,18 @@ def test_plugins_are_sorted_named_once_and_always_hold_overlay():
         ("Network", "overlay"),
         ("Volume", "local"),
     ]
+
+
+def test_a_node_tells_its_generic_resources():
+    said = [
+        {"NamedResourceSpec": {"Kind": "GPU", "Value": "uuid1"}},
+        {"DiscreteResourceSpec": {"Kind": "SSD", "Value": 3}},
+    ]
+    told = node_description(msgspec.convert({"GenericResources": said}, Info), TLSInfo())
+    assert told.resources.generic_resources == [
+        GenericResource(named_resource_spec=NamedGeneric("GPU", "uuid1")),
+        GenericResource(discrete_resource_spec=DiscreteGeneric("SSD", 3)),
+    ]
+    assert node_description(msgspec.convert({"GenericResources": None}, Info), TLSInfo()).resources == (
+        node_description(Info(), TLSInfo()).resources
+    )
