@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from swarmd.agent.transition import Step, TaskFailure, advanced, exited, failed, hindered, next_step
-from swarmd.engine.client import Container, Engine
+from swarmd.agent.transition import Step, TaskFailure, advanced, cannot_be, exited, failed, hindered, next_step
+from swarmd.engine import mounts
+from swarmd.engine.answers import Container
+from swarmd.engine.client import Engine
 from swarmd.engine.container import TASK_ID, container_name, create_body, needs_node, stop_grace
 from swarmd.engine.describe import node_description
 from swarmd.engine.pull import Puller
@@ -55,6 +57,7 @@ class Runner:
         self._engine = machinery.engine
         self._watch = machinery.watch
         self._puller = machinery.puller
+        self._credentials = machinery.credentials
         self._booted = machinery.booted
         self._now = machinery.now
         self._changed = changed
@@ -106,7 +109,7 @@ class Runner:
                 case Step.NOTHING:
                     await self._woken()
                 case Step.ACCEPT:
-                    await self._advance(TaskState.ACCEPTED, "accepted")
+                    await self._accept()
                 case Step.ANNOUNCE_PREPARATION:
                     await self._advance(TaskState.PREPARING, "preparing")
                 case Step.PREPARE:
@@ -130,16 +133,26 @@ class Runner:
                 raise  # a container that still runs is not called ended: once more
             await self._fail(TaskFailure(str(error)))
 
+    async def _accept(self) -> None:
+        """Whether a bind mount's source is there, the engine says: this daemon sees its own /tmp and no home."""
+        try:
+            mounts.check(self.task.spec.container_spec.mounts)
+        except mounts.BadMount as error:
+            raise cannot_be(error) from error
+        await self._advance(TaskState.ACCEPTED, "accepted")
+
     async def _prepare(self) -> None:
-        if not await self._pulled():
-            return
         node = NodeDescription()
         if needs_node(self.task):
             node = node_description(await self._engine.info(), TLSInfo())
         try:
-            await self._engine.create(self._name, create_body(self.task, node))
+            body = create_body(self.task, node)
         except BadTemplate as error:
-            raise TaskFailure(str(error)) from error
+            raise cannot_be(error) from error
+        if not await self._pulled():
+            return
+        try:
+            await self._engine.create(self._name, body)
         except EngineRefused as error:
             if error.status != 409 or not await self._is_ours():
                 raise
@@ -162,12 +175,13 @@ class Runner:
 
     async def _pull(self) -> str:
         """Why the engine could not even try; empty if it has tried."""
+        image = self.task.spec.container_spec.image
         try:
-            await self._puller.pull(self.task.spec.container_spec.image)
+            await self._puller.pull(image, self._credentials.get(self.task.id, ""))
         except EngineUnreachable as error:
             return str(error)
         except EngineRefused as error:
-            log.warning("pulling %s failed: %s", self.task.spec.container_spec.image, error)
+            log.warning("pulling %s failed: %s", image, error)
         return ""
 
     async def _is_ours(self) -> bool:
@@ -241,7 +255,8 @@ class Runner:
 
     async def _advance(self, state: TaskState, message: str, container: Container | None = None) -> None:
         shown = _container_status(container) if container else None
-        await self._become(advanced(self.task.status, state, message, self._now(), shown))
+        ports = container.ports if container and container.is_alive else ()
+        await self._become(advanced(self.task.status, state, message, self._now(), shown, ports))
 
     async def _fail(self, failure: TaskFailure) -> None:
         await self._become(failed(self.task.status, failure, self._now()))

@@ -6,11 +6,12 @@ Source: moby/swarmkit ``agent/exec/controller.go``, ``Do``.
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
-from swarmd.model import ContainerStatus, TaskState, TaskStatus
+from swarmd.model import ContainerStatus, PortConfig, TaskState, TaskStatus
 
 
 class Step(enum.Enum):
@@ -57,9 +58,18 @@ def next_step(desired: TaskState, observed: TaskState) -> Step:
 class TaskFailure(Exception):
     """The task cannot go on; ``str()`` is what the user reads in ``docker service ps``."""
 
-    def __init__(self, message: str, exit_code: int | None = None) -> None:
+    def __init__(self, message: str, exit_code: int | None = None, *, step: str = "") -> None:
+        """
+        :param step: the status' message; empty: that of the last step which went well.
+        """
         super().__init__(message)
         self.exit_code = exit_code
+        self.step = step
+
+
+def cannot_be(error: Exception) -> TaskFailure:
+    """No node could make a container of the task; in Docker's words."""
+    return TaskFailure(str(error), step="resolving controller failed")
 
 
 def exited(exit_code: int, cause: str = "") -> TaskFailure:
@@ -69,25 +79,34 @@ def exited(exit_code: int, cause: str = "") -> TaskFailure:
 
 
 def advanced(
-    status: TaskStatus, state: TaskState, message: str, now: datetime, container: ContainerStatus | None = None
+    status: TaskStatus,
+    state: TaskState,
+    message: str,
+    now: datetime,
+    container: ContainerStatus | None = None,
+    ports: Sequence[PortConfig] = (),
 ) -> TaskStatus:
-    """The status after a step that went well."""
+    """The status after a step that went well.
+
+    :param ports: what of the host's ports leads into the container now.
+    """
     if state < status.state:
         raise ValueError(f"a task does not go back from {status.state.word} to {state.word}")
-    return TaskStatus(timestamp=now, state=state, message=message, container=container or status.container)
+    container = container or status.container
+    return TaskStatus(timestamp=now, state=state, message=message, container=container, ports=list(ports))
 
 
 def failed(
     status: TaskStatus, failure: TaskFailure, now: datetime, container: ContainerStatus | None = None
 ) -> TaskStatus:
-    """Rejected while the task was being prepared, Failed from Starting on; the message stays the last step's."""
+    """Rejected while the task was being prepared, Failed from Starting on; the ports are free again."""
     container = container or status.container
     if failure.exit_code is not None:
         container = msgspec.structs.replace(container or ContainerStatus(), exit_code=failure.exit_code)
     return TaskStatus(
         timestamp=now,
         state=TaskState.REJECTED if status.state < TaskState.STARTING else TaskState.FAILED,
-        message=status.message,
+        message=failure.step or status.message,
         err=str(failure),
         container=container,
     )

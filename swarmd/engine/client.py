@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +14,7 @@ import aiodocker
 import aiohttp
 import msgspec
 
+from swarmd.engine.answers import Container, Event, Listed, Progress
 from swarmd.engine.container import LABEL
 from swarmd.engine.describe import Info
 from swarmd.errors import EngineRefused, EngineUnreachable
@@ -29,94 +29,15 @@ SILENCE = 300.0
 """Seconds without an event or a pull's progress, after which the stream counts as dead."""
 NOT_CONNECTED = 900
 """aiodocker's status for an engine that is not there."""
-LOST = 255
-"""The exit code that dockerd notes for a container which it finds dead at its own start."""
+ENDLESS = aiohttp.ClientTimeout(total=None)
+"""Of streams: their silence is limited, not their length."""
 AT_ONCE = 8
 """Containers that are created or started at the same time. 30 tasks on one busy host ran after 8 s with 2 at once,
 4 s with 8, 5-8 s with 32."""
 
 
-class Health(msgspec.Struct, frozen=True, rename="pascal"):
-    status: str = ""
-
-
-class ContainerState(msgspec.Struct, frozen=True, rename="pascal"):
-    status: str
-    """created, running, paused, restarting, removing, exited, dead."""
-    pid: int = 0
-    exit_code: int = 0
-    error: str = ""
-    health: Health | None = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
-
-
-class HealthCheck(msgspec.Struct, frozen=True, rename="pascal"):
-    test: list[str] | None = None
-
-
-class Config(msgspec.Struct, frozen=True, rename="pascal"):
-    labels: dict[str, str] | None = None
-    healthcheck: HealthCheck | None = None
-
-
-class Container(msgspec.Struct, frozen=True, rename="pascal"):
-    """A container as ``GET /containers/{id}/json`` shows it."""
-
-    id: str
-    name: str
-    state: ContainerState
-    config: Config
-
-    @property
-    def is_alive(self) -> bool:
-        return self.state.status in {"running", "paused", "restarting"}
-
-    @property
-    def has_health_check(self) -> bool:
-        """The service's or the image's; ``NONE`` switches the image's off."""
-        check = self.config.healthcheck
-        return bool(check and check.test and check.test[0] != "NONE")
-
-    @property
-    def health(self) -> str:
-        """starting, healthy, unhealthy; empty without a health check."""
-        return self.state.health.status if self.state.health and self.has_health_check else ""
-
-    def ended_with_its_machine(self, booted: datetime) -> bool:
-        """It ran until the power went: the engine found it dead when the machine was on again, and gave it 255."""
-        state = self.state
-        return (
-            state.status == "exited"
-            and state.exit_code == LOST
-            and state.started_at is not None
-            and state.finished_at is not None
-            and state.started_at < booted <= state.finished_at
-        )
-
-    def label(self, name: str) -> str:
-        return (self.config.labels or {}).get(name, "")
-
-
-class Listed(msgspec.Struct, frozen=True):
-    """A container as ``GET /containers/json`` shows it."""
-
-    id: str
-    labels: dict[str, str]
-    state: str
-
-
-class Actor(msgspec.Struct, frozen=True, rename="pascal"):
-    id: str = msgspec.field(default="", name="ID")
-    attributes: dict[str, str] = {}
-
-
-class Event(msgspec.Struct, frozen=True, rename="pascal"):
-    action: str = ""
-    actor: Actor = Actor()
-
-
 _event: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_progress: msgspec.json.Decoder[Progress] = msgspec.json.Decoder(Progress)
 
 
 class Engine:
@@ -195,12 +116,29 @@ class Engine:
                 return True
         return False
 
-    async def pull(self, image: str) -> None:
-        """Ends with the pull, or after :data:`SILENCE` seconds without progress."""
+    async def pull(self, image: str, credentials: str = "") -> None:
+        """Ends with the pull, or after :data:`SILENCE` seconds without progress.
+
+        :param credentials: ``X-Registry-Auth`` as a client sent it.
+        """
+        headers = {"X-Registry-Auth": credentials} if credentials else {}
         with _translated():
-            async with asyncio.timeout(SILENCE) as deadline:
-                async for _ in self._docker.images.pull(image, stream=True):
+            async with (
+                asyncio.timeout(SILENCE) as deadline,
+                # aiodocker would take the credentials apart, and only those of images that name their registry.
+                self._docker.session.post(
+                    f"{self._docker.docker_host}/images/create",
+                    params={"fromImage": image},
+                    headers=headers,
+                    timeout=ENDLESS,
+                ) as answer,
+            ):
+                if answer.status != 200:
+                    raise EngineRefused(answer.status, _words(await answer.text()))
+                async for line in _lines(answer.content):
                     deadline.reschedule(asyncio.get_running_loop().time() + SILENCE)
+                    if refusal := _progress.decode(line).error:
+                        raise EngineRefused(500, refusal)
 
     @asynccontextmanager
     async def events(self) -> AsyncIterator[AsyncIterator[Event]]:
@@ -209,7 +147,6 @@ class Engine:
         The stream ends by an error: :class:`EngineUnreachable`.
         """
         filters = {"type": ["container"], "label": [LABEL], "event": ["start", "die", "destroy", "health_status"]}
-        endless = aiohttp.ClientTimeout(total=None)
         with _translated():
             async with asyncio.timeout(ANSWER):
                 # Another engine than last time may be there, of another version.
@@ -218,7 +155,7 @@ class Engine:
                 answer = await self._docker.session.get(
                     f"{self._docker.docker_host}/v{version}/events",
                     params={"filters": json.dumps(filters)},
-                    timeout=endless,
+                    timeout=ENDLESS,
                 )
             async with answer:
                 if answer.status != 200:
@@ -227,17 +164,27 @@ class Engine:
 
 
 async def _events(stream: aiohttp.StreamReader) -> AsyncIterator[Event]:
-    rest = b""
+    lines = _lines(stream)
     while True:
         with _translated():
             async with asyncio.timeout(SILENCE):
-                piece = await stream.readany()
-            if not piece:
+                line = await anext(lines, None)
+            if line is None:
                 raise EngineUnreachable("the Docker Engine has ended its stream of events")
-            *lines, rest = (rest + piece).split(b"\n")
-            events = [_event.decode(line) for line in lines if line.strip()]
-        for event in events:
-            yield event
+            event = _event.decode(line)
+        yield event
+
+
+async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Those that are not empty, however long: aiohttp's own reader refuses some of them."""
+    rest = b""
+    while piece := await stream.readany():
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            if line.strip():
+                yield line
+    if rest.strip():
+        yield rest
 
 
 @contextmanager
@@ -251,6 +198,8 @@ def _translated() -> Iterator[None]:
         raise EngineRefused(error.status, _words(error.message)) from error
     except TimeoutError as error:
         raise EngineUnreachable("the Docker Engine did not answer in time") from error
+    except aiohttp.ClientConnectorError as error:
+        raise EngineUnreachable(f"cannot connect to the Docker Engine: {error}") from error
     except (aiohttp.ClientError, OSError) as error:
         raise EngineUnreachable(f"the Docker Engine went away: {error}") from error
     except (msgspec.MsgspecError, json.JSONDecodeError, KeyError) as error:

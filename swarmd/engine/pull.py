@@ -1,5 +1,7 @@
 """Pulls of images: of each image one at a time, after a failure with growing pauses.
 
+The same image with other credentials is another one here: what one password may not have, the next one may.
+
 A registry sees a node that cannot pull now and then, not at each start of each task (moby/moby#31156: an office was
 banned by its registry).
 """
@@ -7,6 +9,7 @@ banned by its registry).
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from dataclasses import dataclass, field
 
@@ -40,13 +43,15 @@ class Puller:
         """
         self._engine = engine
         self._prefer_offline = prefer_offline
-        self._images: dict[str, _Image] = {}
+        self._images: dict[tuple[str, str], _Image] = {}
+        """By name and a digest of the credentials, which themselves are not kept here."""
 
-    async def pull(self, image: str) -> None:
+    async def pull(self, image: str, credentials: str = "") -> None:
         """Try to have the newest of it. Whether it is there then, the container's creation will tell.
 
         Between a failure and the next attempt, an image that is there is left as it is.
 
+        :param credentials: ``X-Registry-Auth``, if there are any.
         :raises EngineUnreachable: the engine is absent.
         """
         if is_id(image):
@@ -54,16 +59,17 @@ class Puller:
         name = familiar(image)
         if (self._prefer_offline or has_digest(name)) and await self._engine.has_image(name):
             return
-        state = self._images.setdefault(name, _Image())
+        key = (name, hashlib.sha256(credentials.encode()).hexdigest())
+        state = self._images.setdefault(key, _Image())
         state.waiting += 1
         try:
-            await self._in_turn(name, state)
+            await self._in_turn(name, credentials, state)
         finally:
             state.waiting -= 1
             if not state.waiting and not state.failures:
-                self._images.pop(name, None)
+                self._images.pop(key, None)
 
-    async def _in_turn(self, name: str, state: _Image) -> None:
+    async def _in_turn(self, name: str, credentials: str, state: _Image) -> None:
         pulls_before = state.pulls
         async with state.turn:
             if state.pulls > pulls_before:
@@ -73,11 +79,11 @@ class Puller:
                 if await self._engine.has_image(name):
                     return
                 await asyncio.sleep(pause)
-            await self._pull(name, state)
+            await self._pull(name, credentials, state)
 
-    async def _pull(self, name: str, state: _Image) -> None:
+    async def _pull(self, name: str, credentials: str, state: _Image) -> None:
         try:
-            await self._engine.pull(name)
+            await self._engine.pull(name, credentials)
         except EngineRefused as error:
             pause = min(FIRST_PAUSE * 2**state.failures, LONGEST_PAUSE)
             state.failures = min(state.failures + 1, 10)

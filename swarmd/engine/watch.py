@@ -7,7 +7,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from swarmd.engine.client import Engine, Event
+from swarmd.engine.answers import Event
+from swarmd.engine.client import Engine
 from swarmd.engine.container import TASK_ID
 from swarmd.errors import EngineRefused, EngineUnreachable
 

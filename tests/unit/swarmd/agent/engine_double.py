@@ -21,8 +21,14 @@ class EngineDouble:
         self.images = {"busybox:latest"}
         self.containers: dict[str, dict[str, Any]] = {}
         self.registry: set[str] = set()
+        self.private: dict[str, str] = {}
+        """Image -> the X-Registry-Auth with which alone the registry gives it."""
         self.pulls: list[str] = []
+        self.breaking: set[str] = set()
+        """Images whose pulls begin well."""
         self.calls: list[str] = []
+        self.bodies: dict[str, dict[str, Any]] = {}
+        """What containers were to be like, by name."""
         self.refuse: dict[str, tuple[int, str]] = {}
         """A call's last word -> what it is answered."""
         self.hold_pulls: asyncio.Event | None = None
@@ -34,12 +40,12 @@ class EngineDouble:
 
     def end(self, name: str, code: int) -> None:
         """Its process exits."""
-        state = self.containers[name]["State"]
-        state.update(Status="exited", ExitCode=code, Pid=0)
+        self.end_unheard(name, code)
         self._tell("die", name, exitCode=str(code))
 
     def end_unheard(self, name: str, code: int) -> None:
         self.containers[name]["State"].update(Status="exited", ExitCode=code, Pid=0)
+        self.containers[name]["NetworkSettings"] = {"Ports": {}}
 
     def rm_force(self, name: str) -> None:
         if self.containers[name]["State"]["Status"] == "running":
@@ -113,6 +119,7 @@ class EngineDouble:
                 return web.json_response(self._container(name))
             case ["containers", name, "start"]:
                 self._container(name)["State"].update(Status="running", Pid=4711)
+                self._container(name)["NetworkSettings"] = {"Ports": self._bind(name)}
                 self._tell("start", name)
                 return web.Response(status=204)
             case ["containers", name, "stop"]:
@@ -131,12 +138,21 @@ class EngineDouble:
             raise Refused(404, f"No such container: {name}")
         return self.containers[name]
 
+    def _bind(self, name: str) -> dict[str, Any]:
+        """On IPv4 and IPv6, any that is free as 32768; and one that is exposed alone."""
+        bound: dict[str, Any] = {"9/tcp": None}
+        for port, bindings in self.bodies[name]["HostConfig"]["PortBindings"].items():
+            free = [each.get("HostPort", "32768") for each in bindings]
+            bound[port] = [{"HostIp": address, "HostPort": each} for each in free for address in ("0.0.0.0", "::")]  # noqa: S104
+        return bound
+
     async def _create(self, request: web.Request) -> web.StreamResponse:
         body, name = await request.json(), request.query["name"]
         if body["Image"] not in self.images:
             raise Refused(404, f"No such image: {body['Image']}")
         if name in self.containers:
             raise Refused(409, f'Conflict. The container name "/{name}" is already in use')
+        self.bodies[name] = body
         self.containers[name] = {
             "Id": name,
             "Name": f"/{name}",
@@ -153,8 +169,11 @@ class EngineDouble:
         self.pulls.append(name)
         if self.hold_pulls:
             await self.hold_pulls.wait()
-        if name not in self.registry:
+        if name not in self.registry or self.private.get(name, "") != request.headers.get("X-Registry-Auth", ""):
             raise Refused(404, f"pull access denied for {name}")
+        if name in self.breaking:
+            lines = ({"status": "Downloading", "id": "layer"}, {"errorDetail": {}, "error": "unexpected EOF"})
+            return web.Response(text="".join(f"{json.dumps(line)}\r\n" for line in lines))
         self.images.add(name)
         return web.json_response({"status": f"Downloaded newer image for {name}"})
 

@@ -17,7 +17,20 @@ from swarmd.agent.storage import Storage
 from swarmd.agent.worker import Worker
 from swarmd.engine.client import Engine
 from swarmd.engine.container import container_name
-from swarmd.model import ContainerSpec, RestartCondition, RestartPolicy, Task, TaskSpec, TaskState, TaskStatus
+from swarmd.model import (
+    ContainerSpec,
+    EndpointSpec,
+    Mount,
+    MountType,
+    PortConfig,
+    PortConfigPublishMode,
+    RestartCondition,
+    RestartPolicy,
+    Task,
+    TaskSpec,
+    TaskState,
+    TaskStatus,
+)
 from swarmd.wire import Assignments
 
 LONG = 10
@@ -412,7 +425,58 @@ async def test_a_bad_placeholder_rejects_the_task(engine, socket, tmp_path):
     task = a_task(ContainerSpec(image="busybox", hostname="{{.Nothing}}"))
     async with engine.serving(socket), working(tmp_path, socket) as worker:
         await give(worker, task)
-        assert "there is no .Nothing" in (await state(worker, task, TaskState.REJECTED)).err
+        status = await state(worker, task, TaskState.REJECTED)
+    assert status.err == "expanding hostname failed: template: expansion: there is no .Nothing"
+    assert status.message == "resolving controller failed"
+    assert engine.pulls == []
+
+
+async def test_a_mount_that_no_node_can_have_rejects_the_task_before_anything_is_pulled(engine, socket, tmp_path):
+    task = a_task(ContainerSpec(image="busybox", mounts=[Mount(type=MountType.VOLUME, source="data", target="srv")]))
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        status = await state(worker, task, TaskState.REJECTED)
+    assert status.err == "invalid mount target, must be an absolute path: srv"
+    assert status.message == "resolving controller failed"
+    assert engine.pulls == []
+
+
+async def test_a_mount_that_the_engine_refuses_rejects_the_task_in_its_words(engine, socket, tmp_path):
+    task = a_task(ContainerSpec(image="busybox", mounts=[Mount(source="/absent", target="/srv")]))
+    engine.refuse["create"] = (400, 'invalid mount config for type "bind": bind source path does not exist: /absent')
+    async with engine.serving(socket), working(tmp_path, socket, prefer_offline_image=True) as worker:
+        await give(worker, task)
+        status = await state(worker, task, TaskState.REJECTED)
+    assert (status.err, status.message) == (engine.refuse["create"][1], "preparing")
+
+
+def published(*ports: tuple[int, int]) -> EndpointSpec:
+    return EndpointSpec(
+        ports=[
+            PortConfig(target_port=target, published_port=port, publish_mode=PortConfigPublishMode.HOST)
+            for target, port in ports
+        ]
+    )
+
+
+async def test_host_ports_are_shown_as_they_are_bound_while_the_container_runs(engine, socket, tmp_path):
+    task = a_task(endpoint=published((80, 8080), (443, 0)))
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        status = await state(worker, task, TaskState.RUNNING)
+        assert status.ports == published((80, 8080), (443, 32768)).ports
+        engine.end(container_name(task), 1)
+        assert (await state(worker, task, TaskState.FAILED)).ports == []
+
+
+async def test_a_port_that_is_taken_fails_the_start_in_the_engines_words(engine, socket, tmp_path):
+    task = a_task(endpoint=published((80, 8080)))
+    engine.refuse["start"] = (500, "driver failed programming external connectivity: port is already allocated")
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        status = await state(worker, task, TaskState.FAILED)
+    assert status.err == f"starting container failed: {engine.refuse['start'][1]}"
+    assert status.ports == []
 
 
 async def test_desired_states_never_go_back(engine, socket, tmp_path):
@@ -469,6 +533,36 @@ async def test_a_missing_image_is_pulled_in_any_case(engine, socket, tmp_path):
         await give(worker, task)
         await state(worker, task, TaskState.RUNNING)
     assert engine.pulls == ["other:latest"]
+
+
+async def test_an_image_is_pulled_with_the_credentials_of_its_task(engine, socket, tmp_path):
+    task, stranger = (a_task(ContainerSpec(image="far/secret")) for _ in range(2))
+    engine.registry.add("far/secret:latest")
+    engine.private["far/secret:latest"] = "dXNlcjpzZWNyZXQ="
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, stranger)
+        assert (await state(worker, stranger, TaskState.REJECTED)).err == "No such image: far/secret:latest"
+        await worker.assign(Assignments(complete=False, tasks=[task], credentials={task.id: "dXNlcjpzZWNyZXQ="}))
+        await state(worker, task, TaskState.RUNNING)
+
+
+async def test_tasks_with_other_credentials_do_not_share_a_pull(engine, socket, tmp_path):
+    task, stranger = (a_task(ContainerSpec(image="far/secret")) for _ in range(2))
+    engine.hold_pulls = asyncio.Event()
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        given = Assignments(complete=False, tasks=[stranger, task], credentials={task.id: "dXNlcjpzZWNyZXQ="})
+        await worker.assign(given)
+        await so(lambda: engine.pulls == ["far/secret:latest"] * 2)
+
+
+async def test_a_pull_that_breaks_off_has_failed(engine, socket, tmp_path, caplog):
+    task = a_task(ContainerSpec(image="far/away"))
+    engine.registry.add("far/away:latest")
+    engine.breaking.add("far/away:latest")
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, task)
+        assert (await state(worker, task, TaskState.REJECTED)).err == "No such image: far/away:latest"
+    assert "pulling far/away:latest failed: unexpected EOF" in caplog.messages
 
 
 async def test_statuses_have_the_workers_time(engine, socket, tmp_path):
