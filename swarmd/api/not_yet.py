@@ -30,18 +30,6 @@ Keys = tuple[tuple[type, str], ...]
 
 # Refused unless they are empty.
 
-_CONTAINERS: Keys = (
-    (ContainerSpec, "Mounts"),
-    (ContainerSpec, "Healthcheck"),
-    (ContainerSpec, "Hosts"),
-    (ContainerSpec, "DNSConfig"),
-    (ContainerSpec, "Sysctls"),
-    (ContainerSpec, "CapabilityAdd"),
-    (ContainerSpec, "CapabilityDrop"),
-    (ContainerSpec, "Ulimits"),
-    (TaskSpec, "LogDriver"),
-)
-
 _PLACEMENT: Keys = (
     (Placement, "Preferences"),
     (ResourceObject, "GenericResources"),
@@ -99,6 +87,6 @@ def _by_struct(*groups: Iterable[tuple[type, str]]) -> NotYet:
     return {kind: frozenset(names) for kind, names in keys.items()}
 
 
-NOT_YET = _by_struct(_CONTAINERS, _PLACEMENT, _ENDPOINTS, _SECRETS_AND_CONFIGS, _NETWORKS, _RUNTIMES, _SWARM)
+NOT_YET = _by_struct(_PLACEMENT, _ENDPOINTS, _SECRETS_AND_CONFIGS, _NETWORKS, _RUNTIMES, _SWARM)
 PRESENT = _by_struct(_GLOBAL, _JOBS)
 WORDS: frozenset[enum.Enum] = frozenset({MountType.NPIPE, MountType.CLUSTER})

@@ -104,6 +104,28 @@ async def test_the_store_keeps_what_was_sent(swarm):
     assert shown["UpdateConfig"]["MaxFailureRatio"] == 0.25
 
 
+async def test_what_a_container_is_given_is_taken_and_shown(swarm):
+    container = {
+        "Mounts": [
+            {"Type": "bind", "Source": "/srv", "Target": "/a", "BindOptions": {"Propagation": "rslave"}},
+            {"Type": "volume", "Source": "{{.Task.Slot}}", "Target": "/b", "VolumeOptions": {"NoCopy": True}},
+            {"Type": "tmpfs", "Target": "/c", "TmpfsOptions": {"SizeBytes": 4096, "Mode": 448}},
+        ],
+        "Healthcheck": {"Test": ["CMD", "true"], "Interval": 1_000_000, "Retries": 3},
+        "Hosts": ["10.0.0.1 db"],
+        "DNSConfig": {"Nameservers": ["10.0.0.53"], "Search": ["example.org"], "Options": ["ndots:2"]},
+        "Sysctls": {"net.core.somaxconn": "99"},
+        "CapabilityAdd": ["CAP_NET_ADMIN"],
+        "CapabilityDrop": ["ALL"],
+        "Ulimits": [{"Name": "nofile", "Hard": 2, "Soft": 1}],
+    }
+    driver = {"Name": "local", "Options": {"max-size": "1m"}}
+    identity = await create(swarm, spec(container=container, LogDriver=driver))
+    task = (await swarm.get(f"/services/{identity}"))["Spec"]["TaskTemplate"]
+    assert {name: task["ContainerSpec"][name] for name in container} == container
+    assert task["LogDriver"] == driver
+
+
 async def test_a_service_without_a_name_gets_one(swarm):
     identity = await create(swarm, spec(""))
     assert "_" in (await swarm.get(f"/services/{identity}"))["Spec"]["Name"]
@@ -131,7 +153,53 @@ async def test_a_service_without_a_name_gets_one(swarm):
             400,
             "rpc error: code = InvalidArgument desc = expanding hostname failed: template: ",
         ),
-        (spec(container={"Env": ["A={{.Task.Slot"]}), 400, "expanding env failed: template: "),
+        (
+            spec(container={"Env": ["A={{.Task.Slot"]}),
+            400,
+            'rpc error: code = InvalidArgument desc = expanding env failed: expanding env "A={{.Task.Slot": template: ',
+        ),
+        (
+            spec(container={"Mounts": [{"Type": "volume", "Source": "{{.Nope}}", "Target": "/x"}]}),
+            400,
+            'desc = expanding mounts failed: expanding mount source "{{.Nope}}": template: ',
+        ),
+        (
+            spec(container={"Mounts": [{"Type": "tmpfs", "Target": "/x"}, {"Type": "volume", "Target": "/x"}]}),
+            400,
+            "rpc error: code = InvalidArgument desc = ContainerSpec: duplicate mount point: /x",
+        ),
+        (
+            spec(container={"Mounts": [{"Target": "/{{.Service.Name}}"}, {"Target": "/web"}]}),
+            400,
+            "ContainerSpec: duplicate mount point: /web",
+        ),
+        (spec(container={"Mounts": [{"Type": "floppy"}]}), 400, 'invalid MountType: "floppy"'),
+        (
+            spec(container={"Mounts": [{"BindOptions": {"Propagation": "up"}}]}),
+            400,
+            'invalid MountPropagation: "up"',
+        ),
+        (spec(container={"Mounts": [{"Type": "npipe"}]}), 501, "ContainerSpec.Mounts.Type npipe is not implemented"),
+        (
+            spec(container={"Healthcheck": {"Interval": 999_999}}),
+            400,
+            "rpc error: code = InvalidArgument desc = ContainerSpec: Interval in HealthConfig cannot be less than 1ms",
+        ),
+        (
+            spec(container={"Healthcheck": {"Timeout": -1}}),
+            400,
+            "ContainerSpec: Timeout in HealthConfig cannot be less than 1ms",
+        ),
+        (
+            spec(container={"Healthcheck": {"StartPeriod": 1}}),
+            400,
+            "ContainerSpec: StartPeriod in HealthConfig cannot be less than 1ms",
+        ),
+        (
+            spec(container={"Healthcheck": {"Retries": -1}}),
+            400,
+            "ContainerSpec: Retries in HealthConfig cannot be negative",
+        ),
         ({"Name": "web"}, 400, "mismatched Runtime and *Spec fields"),
         (spec(Runtime="x"), 400, "unsupported runtime"),
         (
@@ -145,8 +213,11 @@ async def test_a_service_without_a_name_gets_one(swarm):
             "invalid JSON: json: cannot unmarshal number into Go struct field "
             "ContainerSpec.TaskTemplate.ContainerSpec.Image of type string",
         ),
-        (spec(container={"Mounts": [{"Target": "/x"}]}), 501, "TaskTemplate.ContainerSpec.Mounts is not implemented"),
-        (spec(container={"Healthcheck": {"Test": ["NONE"]}}), 501, "TaskTemplate.ContainerSpec.Healthcheck"),
+        (
+            spec(container={"Secrets": [{"SecretID": "s"}]}),
+            501,
+            "TaskTemplate.ContainerSpec.Secrets is not implemented",
+        ),
         (spec(container={"isolation": "hyperv"}), 501, "TaskTemplate.ContainerSpec.Isolation"),
         (spec(Networks=[{"Target": "n"}]), 501, "TaskTemplate.Networks"),
         (spec() | {"EndpointSpec": {"ports": [{"TargetPort": 80}]}}, 501, "EndpointSpec.Ports"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -182,13 +183,31 @@ async def test_the_progress_display_ends(docker, add_task):
     assert "converged" in text
 
 
+async def test_what_a_container_is_given_is_seen_in_inspect(docker):
+    await docker(
+        "service create -d --name web --mount type=volume,source=data,target=/x,readonly --mount type=tmpfs,target=/t"
+        " --health-cmd true --health-interval 2s --host db:10.0.0.1 --dns 10.0.0.53 --dns-option ndots:2"
+        " --sysctl net.core.somaxconn=99 --cap-add NET_ADMIN --ulimit nofile=1:2 --log-driver local nginx"
+    )
+    shown = [" ".join(line.split()) for line in (await docker("service inspect --pretty web")).splitlines()]
+    mounts = shown.index("Mounts:")
+    assert shown[mounts + 1 : mounts + 5] == ["Target: /x", "Source: data", "ReadOnly: true", "Type: volume"]
+    driver = shown.index("Log Driver:")
+    assert shown[driver + 1] == "Name: local"
+    for line in ("Add: CAP_NET_ADMIN", "net.core.somaxconn: 99", "nofile: 1:2", "Type: tmpfs", "Interval = 2s"):
+        assert line in shown
+    await docker("service update -d --mount-rm /x --host-rm db:10.0.0.1 --no-healthcheck web")
+    (service,) = json.loads(await docker("service inspect web"))
+    left = service["Spec"]["TaskTemplate"]["ContainerSpec"]
+    assert ([mount["Target"] for mount in left["Mounts"]], left.get("Hosts")) == (["/t"], None)
+    assert left["Healthcheck"] == {"Test": ["NONE"]}
+
+
 async def test_what_is_not_there_yet_is_said(docker):
     await docker("service create -d --name web nginx")
     for line, words in (
         ("service create -d --mode global nginx", "Mode.Global"),
         ("service create -d -p 80:80 nginx", "EndpointSpec.Ports"),
-        ("service create -d --mount type=volume,target=/x nginx", "TaskTemplate.ContainerSpec.Mounts"),
-        ("service create -d --log-driver none nginx", "TaskTemplate.LogDriver"),
         ("service logs web", "docker service logs"),
         ("service rollback -d web", "docker service rollback"),
     ):
