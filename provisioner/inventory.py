@@ -82,6 +82,8 @@ def _of_swarmd(spec: LabSpec) -> dict[str, object]:
         "swarmd_state": "present",
         "swarmd_bundles": [bundle.as_variable() for bundle in shipping.of_lab(spec)],
         **({"swarmd_sockets": sockets} if sockets else {}),
+        # Images are loaded into a lab; without a registry each start of a task would cost a pull that fails.
+        **({"swarmd_prefer_offline_image": True} if spec.provider != given.PROVIDER else {}),
         # Without the help of the processor, 50 and 300 ms do not hold under load (measured).
         **(EMULATED if spec.vagrant is not None and spec.vagrant.emulated else {}),
     }

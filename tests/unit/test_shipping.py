@@ -207,6 +207,7 @@ def test_the_inventory_tells_the_role_what_it_needs(tmp_path):
     assert told["swarmd_state"] == "present"
     assert told["swarmd_bundles"] == [described.as_variable()]
     assert told["swarmd_sockets"] == told["docker_sockets"]
+    assert told["swarmd_prefer_offline_image"] is True
     plain = yaml.safe_load(inventory.text(_spec("docker"), LabFolder(tmp_path, "lab")))["all"]["vars"]
     assert not [name for name in plain if name.startswith("swarmd")]
 
