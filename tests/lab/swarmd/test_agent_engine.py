@@ -1,155 +1,22 @@
-"""The agent's worker on a real Docker Engine: a lab host's, reached through its socket in the lab's folder.
-
-``SWARMD_LAB`` names a lab that is up, whose host manager1 is in no swarm, to be used instead of one of the test's own.
-"""
+"""The agent's worker on a real Docker Engine: a lab host's, see conftest.py."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import secrets
-import shlex
 import signal
 import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 import pytest
+from agent_host import LONG, PROVISION, Host, a_task, desired, give, provision, run_on, so, state, working
 
-from provisioner import state as labs
-from swarmd.agent.storage import Storage
-from swarmd.agent.worker import Worker
 from swarmd.engine.client import Engine
-from swarmd.engine.container import TASK_ID, container_name
+from swarmd.engine.container import container_name
 from swarmd.engine.describe import node_description
-from swarmd.model import ContainerSpec, ResourceRequirements, Task, TaskSpec, TaskState, TaskStatus, TLSInfo, new_id
+from swarmd.model import ResourceRequirements, TaskState, TLSInfo
 from swarmd.model.specs import ResourceObject
 from swarmd.wire import Assignments
-
-PROVISION = Path(sys.executable).with_name("provision")
-NODE = "n000000000000000000000node"
-LONG = 60
-
-
-@dataclass(frozen=True)
-class Host:
-    lab: str
-
-    @property
-    def socket(self) -> Path:
-        return labs.folder(self.lab).path / "hosts" / "manager1" / "shared" / "docker.sock"
-
-    def run(self, command: str) -> str:
-        done = provision("ssh", "--name", self.lab, "manager1", "--", command)
-        return done.stdout.strip()
-
-    def docker(self, *words: str) -> str:
-        return self.run(shlex.join(("docker", *words)))
-
-    def inspect(self, task: Task) -> dict:
-        return json.loads(self.docker("inspect", container_name(task)))[0]
-
-    def exists(self, task: Task) -> bool:
-        return self.docker("ps", "-aq", "--filter", f"label={TASK_ID}={task.id}") != ""
-
-
-def provision(*words: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([PROVISION, *words], capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
-    return done
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[Host]:
-    """One host with Docker in no swarm, with live-restore and busybox."""
-    if given := os.environ.get("SWARMD_LAB"):
-        yield Host(given)
-        return
-    lab = f"agent-{secrets.token_hex(2)}"
-    provision("up", "--name", lab, "--offline", "--no-verify", "--managers", "1")
-    try:
-        made = Host(lab)
-        made.docker("swarm", "leave", "--force")
-        provision("images", "load", "busybox", "--name", lab)
-        made.run("""echo '{"live-restore": true}' > /etc/docker/daemon.json && systemctl reload docker""")
-        yield made
-    finally:
-        provision("down", "--name", lab)
-
-
-@asynccontextmanager
-async def working(folder: Path, host: Host, *, booted: datetime | None = None) -> AsyncIterator[Worker]:
-    """Ends as a daemon does: by cancellation."""
-    async with Engine(host.socket) as engine:
-        worker = Worker(engine, Storage(folder), NODE, booted=booted)
-        running = asyncio.create_task(worker.run())
-        try:
-            yield worker
-        finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-
-
-@pytest.fixture
-async def worker(host: Host, tmp_path: Path) -> AsyncIterator[Worker]:
-    async with working(tmp_path, host) as started:
-        yield started
-        await started.assign(Assignments(complete=True, tasks=[]))
-        await so(lambda: started.tasks == {})
-
-
-def a_task(shell: str, *, desired: TaskState = TaskState.RUNNING, **spec: object) -> Task:
-    now = datetime.now(UTC)
-    container = ContainerSpec(image="busybox", args=["sh", "-c", shell], stop_grace_period=1_000_000_000)
-    return Task(
-        id=new_id(),
-        service_id="s000000000000000000000000",
-        service_name="web",
-        slot=1,
-        spec=TaskSpec(container_spec=msgspec.structs.replace(container, **spec)),
-        spec_version=1,
-        created_at=now,
-        updated_at=now,
-        desired_state=desired,
-        status=TaskStatus(timestamp=now, state=TaskState.ASSIGNED),
-        node_id=NODE,
-    )
-
-
-def desired(task: Task, state: TaskState) -> Task:
-    return msgspec.structs.replace(task, desired_state=state)
-
-
-async def give(worker: Worker, *tasks: Task) -> None:
-    await worker.assign(Assignments(complete=False, tasks=list(tasks)))
-
-
-async def so(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LONG):
-        while not condition():
-            await asyncio.sleep(0.05)
-
-
-async def state(worker: Worker, task: Task, wanted: TaskState) -> TaskStatus:
-    """Once the task has come to this state, its status; at once where it can never come to it."""
-
-    def status() -> TaskStatus:
-        return worker.tasks[task.id].status
-
-    await so(lambda: status().state >= wanted)
-    assert status().state == wanted, status()
-    return status()
-
-
-async def run_on(worker: Worker, task: Task) -> TaskStatus:
-    await give(worker, task)
-    return await state(worker, task, TaskState.RUNNING)
 
 
 async def test_a_task_runs_under_docker_swarms_name_and_labels(host, worker):
