@@ -100,7 +100,8 @@ def advanced(entry: Entry[Task] | None, node_id: str, status: TaskStatus, now: d
         return None
     if task.status == status:
         return None
-    changed = msgspec.structs.replace(task, status=status, updated_at=now)
+    ran_at = task.ran_at or (now if status.state is TaskState.RUNNING else None)
+    changed = msgspec.structs.replace(task, status=status, ran_at=ran_at, updated_at=now)
     return Write(Put(Kind.TASK, task.id, changed), Unchanged(Kind.TASK, task.id, entry.version))
 
 

@@ -61,6 +61,19 @@ def test_what_is_not_the_nodes_or_not_there_or_not_new_is_not_written():
     assert advanced(Entry(same, 1, 1), "n1", same.status, LATER) is None
 
 
+def test_when_a_task_ran_is_said_once_by_the_leaders_clock():
+    running = advanced(Entry(a_task(), 1, 1), "n1", TaskStatus(NOW, TaskState.RUNNING), LATER).change.value
+    assert running.ran_at == LATER
+    for state in (TaskState.RUNNING, TaskState.FAILED):
+        after = advanced(Entry(running, 1, 2), "n1", TaskStatus(NOW, state, "again"), LATER + timedelta(1)).change.value
+        assert after.ran_at == LATER
+
+
+def test_what_never_ran_has_not_run():
+    assert advanced(Entry(a_task(), 1, 1), "n1", status(TaskState.STARTING), LATER).change.value.ran_at is None
+    assert advanced(Entry(a_task(), 1, 1), "n1", status(TaskState.REJECTED), LATER).change.value.ran_at is None
+
+
 def test_a_sighting_keeps_what_it_does_not_say():
     known = NodeLiveness(READY, "", "10.0.0.1", NodeDescription(hostname="h"), NOW)
     write = seen(Entry(a_node(), 1, 7), known, Sighting(DOWN, "heartbeat failure"), LATER)
