@@ -9,12 +9,12 @@ from __future__ import annotations
 import enum
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from swarmd.errors import ClusterError
-from swarmd.model import Node, NodeLiveness
+from swarmd.model import Node, NodeLiveness, Placement, Service, Task, TaskSpec
 
 _KEY = re.compile(r"[a-z_][a-z0-9\-_.]+", re.IGNORECASE | re.ASCII)
 _VALUE = re.compile(r"[a-z0-9:\-_\s.*()?+\[\]\\^$|/]+", re.IGNORECASE | re.ASCII)
@@ -97,3 +97,21 @@ def hold(texts: Iterable[str], node: Node, liveness: NodeLiveness) -> bool:
     """Whether a node satisfies all; a stored constraint that cannot be read is satisfied nowhere."""
     constraints = _parsed(tuple(texts))
     return constraints is not None and all(constraint.holds(node, liveness) for constraint in constraints)
+
+
+def is_placed_alike(one: TaskSpec, other: TaskSpec) -> bool:
+    return one.placement == other.placement or (one.placement or Placement()) == (other.placement or Placement())
+
+
+def is_out_of_date(task: Task, service: Service, meets: Callable[[Sequence[str], str], bool]) -> bool:
+    """Whether the task is to be replaced by one of the service's present spec. Where nothing but the placement has
+    changed, it stays on a node that meets the present constraints.
+
+    :param meets: whether the constraints hold for the node with this id.
+    """
+    if task.spec_version != service.spec_version:
+        return True
+    template = service.spec.task_template
+    if is_placed_alike(task.spec, template):
+        return False
+    return not (task.node_id and meets((template.placement or Placement()).constraints, task.node_id))

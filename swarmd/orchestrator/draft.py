@@ -12,7 +12,16 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from swarmd.model import Service, Task, TaskState, TaskStatus
+from swarmd import constraints
+from swarmd.model import (
+    Service,
+    ServiceUpdate,
+    Task,
+    TaskState,
+    TaskStatus,
+    UpdateConfig,
+    UpdateState,
+)
 from swarmd.orchestrator.nodes import Nodes
 from swarmd.reconcile import Decision, Pause
 from swarmd.store.contract import Change, Delete, Entry, Kind, Put, Unchanged
@@ -29,20 +38,22 @@ class View:
     history_limit: int
     """Tasks of a slot that are kept; negative is for ever."""
     new_id: Callable[[], str]
+    evicted: frozenset[str] = frozenset()
+    """Tasks that their nodes are not fit for any more."""
 
 
 @dataclass(slots=True)
 class Slot:
     """One of a service's places: a number, or for a global service a node. ``tasks`` is its history, oldest first; at
-    most one of them is to run."""
+    most one of them is to run, or two while an update starts the new one first."""
 
     number: int
     """0 for a node's."""
     node_id: str = ""
     """Of a global service's."""
     tasks: list[Task] = field(default_factory=list)
-    stored: dict[str, int] = field(default_factory=dict)
-    """Versions of the entries by task id."""
+    stored: dict[str, Entry[Task]] = field(default_factory=dict)
+    """By task id."""
     touched: dict[str, tuple[Task | None, str]] = field(default_factory=dict)
     """What becomes of tasks, None if they are forgotten, and why."""
 
@@ -56,6 +67,7 @@ class Slot:
             task.desired_state is TaskState.RUNNING
             and task.status.state <= TaskState.RUNNING
             and (not task.node_id or view.nodes.can_keep(task.node_id))
+            and task.id not in view.evicted
         )
 
     @property
@@ -96,11 +108,20 @@ def key_of(task: Task) -> Key:
 
 
 class Draft:
-    def __init__(self, service_id: str, service: Entry[Service] | None, view: View) -> None:
+    def __init__(
+        self,
+        service_id: str,
+        service: Entry[Service] | None,
+        view: View,
+        update: Entry[ServiceUpdate] | None = None,
+    ) -> None:
         """
         :param service: None if it was removed.
+        :param update: what is stored of its last rolling update, which may be one of an older version of it.
         """
         self.service_id, self.entry, self.view = service_id, service, view
+        self._stored_update = update
+        self._new_update: ServiceUpdate | None = None
         self.wake_at: datetime | None = None
         self._name = service_id
         self.slots: dict[Key, Slot] = {}
@@ -110,19 +131,18 @@ class Draft:
 
     def read(self, tasks: Iterable[Entry[Task]]) -> Pause:
         """The stored tasks of the service."""
-        created: dict[str, int] = {}
         for entry in tasks:
             task = entry.value
             slot = self.slot(key_of(task))
             slot.tasks.append(task)
-            slot.stored[task.id] = entry.version
-            created[task.id] = entry.created
+            slot.stored[task.id] = entry
             if self.entry is None:
                 self._name = task.service_name
             yield
         for slot in self.slots.values():
             if len(slot.tasks) > 1:  # by the store's own order: leaders' clocks differ
-                slot.tasks.sort(key=lambda task: (created[task.id], task.id))
+                stored = slot.stored
+                slot.tasks.sort(key=lambda task: (stored[task.id].created, task.id))
                 yield
 
     @property
@@ -130,6 +150,52 @@ class Draft:
         if self.entry is None:
             raise LookupError(self.service_id)
         return self.entry.value
+
+    @property
+    def update(self) -> ServiceUpdate | None:
+        """How the rolling update to this very version of the service gets on; None if none has begun."""
+        if self._new_update is not None:
+            return self._new_update
+        stored = self._stored_update
+        return stored.value if stored is not None and stored.value.service_version == self.version else None
+
+    @property
+    def update_config(self) -> UpdateConfig:
+        return self.service.spec.update_config or UpdateConfig()
+
+    @property
+    def starts_first(self) -> bool:
+        """Whether an update stops an old task only when the new one runs."""
+        return self.update_config.order == "start-first"
+
+    @property
+    def version(self) -> int:
+        """Of the service's entry."""
+        return self._service_unchanged.version
+
+    def say_of_update(self, state: UpdateState, message: str) -> None:
+        """How the rolling update gets on from now on."""
+        known, now = self.update, self.view.now
+        self._new_update = ServiceUpdate(
+            service_id=self.service_id,
+            service_version=self.version,
+            state=state,
+            started_at=now if known is None else known.started_at,
+            completed_at=now if state is UpdateState.COMPLETED else None,
+            message=message,
+        )
+
+    def is_outdated(self, task: Task) -> bool:
+        return constraints.is_out_of_date(task, self.service, self.view.nodes.meet)
+
+    def fits(self, node_id: str) -> bool:
+        """Whether the node meets the service's present constraints."""
+        placement = self.service.spec.task_template.placement
+        return placement is None or self.view.nodes.meet(placement.constraints, node_id)
+
+    def takes_new(self, slot: Slot) -> bool:
+        """Whether there may be a new task in the slot now. A number may always have one: the scheduler finds a node."""
+        return not slot.node_id or (self.view.nodes.take_new(slot.node_id) and self.fits(slot.node_id))
 
     def slot(self, key: Key) -> Slot:
         found = self.slots.get(key)
@@ -164,14 +230,28 @@ class Draft:
             endpoint=service.spec.endpoint_spec,
         )
 
-    def decisions(self, slot: Slot) -> Iterator[Decision]:
+    def decisions(self) -> Iterator[Decision | None]:
+        """All that was decided; None is a pause. What becomes of the update comes first: a leader that ends in between
+        leaves no replaced tasks of an update that nobody knows of."""
+        if self._new_update is not None:
+            update, stored = self._new_update, self._stored_update
+            known = Unchanged(Kind.UPDATE, self.service_id, 0 if stored is None else stored.version)
+            put: list[Change] = [Put(Kind.UPDATE, self.service_id, update)]
+            yield self._decision(update.message, put, [self._service_unchanged, known])
+        for slot in self.slots.values():
+            if slot.touched:
+                yield from self._of_slot(slot)
+                yield None
+
+    def _of_slot(self, slot: Slot) -> Iterator[Decision]:
         """What becomes of a slot: its tasks change together, or not at all; each may be forgotten for itself, because a
         history may be longer than a transaction."""
         puts: list[Change] = []
         guards = [self._service_unchanged]
         reasons = []
         for task_id, (task, why) in slot.touched.items():
-            version = slot.stored.get(task_id, 0)
+            stored = slot.stored.get(task_id)
+            version = 0 if stored is None else stored.version
             unchanged = Unchanged(Kind.TASK, task_id, version)
             if task is not None:
                 puts.append(Put(Kind.TASK, task_id, task))

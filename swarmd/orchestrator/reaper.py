@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from swarmd.model import Task, TaskState
+from swarmd.model import Task, TaskState, UpdateState
 from swarmd.orchestrator.draft import Draft, Slot
 from swarmd.orchestrator.nodes import NODE_DELETED, is_held
+from swarmd.orchestrator.rollout import trial_of
 
 
 def orphan(draft: Draft, slot: Slot) -> None:
@@ -29,7 +30,8 @@ def reap(draft: Draft, slot: Slot) -> None:
     """Forget tasks that were to be removed and are gone; and of a slot's history what is beyond the limit.
 
     The newest of a slot always stays: where the restart policy wants no other, it is what fills the slot. While it is
-    to run and does not, the one before it stays too: it says what is being restarted or updated.
+    to run and does not, the one before it stays too: it says what is being restarted or updated. While an update is
+    rolled out, what it is judged by stays: the slot's first new task, and the one before it.
     """
     for task in slot.tasks:
         if task.desired_state is TaskState.REMOVE and _is_gone(task):
@@ -38,10 +40,13 @@ def reap(draft: Draft, slot: Slot) -> None:
     if limit < 0:
         return
     excess = len(slot.tasks) - limit
+    if excess <= 0:
+        return
+    needed = _needed_by_update(draft, slot)
     for task in slot.tasks[: -2 if _is_on_its_way(slot) else -1]:
         if excess <= 0:
             return
-        if task.desired_state > TaskState.RUNNING and _is_gone(task):
+        if task.desired_state > TaskState.RUNNING and _is_gone(task) and task.id not in needed:
             slot.delete(task, "history shortened")
             excess -= 1
 
@@ -51,6 +56,15 @@ def _is_on_its_way(slot: Slot) -> bool:
         return False
     newest = slot.newest
     return newest.desired_state <= TaskState.RUNNING and newest.status.state is not TaskState.RUNNING
+
+
+def _needed_by_update(draft: Draft, slot: Slot) -> frozenset[str]:
+    if draft.entry is None or draft.update is None or draft.update.state is not UpdateState.UPDATING:
+        return frozenset()
+    trial = trial_of(draft, slot)
+    if trial is None:
+        return frozenset()
+    return frozenset({trial.before.id, (trial.outcome or trial.tasks[0]).id, trial.tasks[0].id})
 
 
 def _limit(draft: Draft) -> int:

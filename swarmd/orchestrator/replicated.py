@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from swarmd.model import Task, TaskState
 from swarmd.orchestrator.draft import Draft, Slot, View
@@ -38,16 +39,29 @@ def give_up(slot: Slot, view: View, why: str) -> None:
         slot.want(task, TaskState.REMOVE, view, why)
 
 
-def keep_one(slot: Slot, view: View) -> None:
-    """Of several tasks that are to run in a slot, the newest that runs stays."""
+def keep_one(draft: Draft, slot: Slot) -> None:
+    """Of several tasks that are to run in a slot, the newest that runs stays. While an update starts the new one first,
+    the best of the old ones stays too until then."""
     runnable = slot.runnable()
     if len(runnable) < 2:
         return
-    running = [task for task in runnable if task.status.state is TaskState.RUNNING]
-    kept = (running or runnable)[-1]
+    new = [task for task in runnable if not draft.is_outdated(task)]
+    kept = {_best(runnable).id}
+    if draft.starts_first and new and not any(map(_is_running, new)):
+        old = [task for task in runnable if draft.is_outdated(task)]
+        kept = {_best(new).id} | ({_best(old).id} if old else set())
     for task in runnable:
-        if task.id != kept.id:
-            slot.want(task, TaskState.SHUTDOWN, view, "one task too many in a slot")
+        if task.id not in kept:
+            why = "updated" if new and draft.is_outdated(task) else "one task too many in a slot"
+            slot.want(task, TaskState.SHUTDOWN, draft.view, why)
+
+
+def _best(tasks: Sequence[Task]) -> Task:
+    return ([task for task in tasks if _is_running(task)] or tasks)[-1]
+
+
+def _is_running(task: Task) -> bool:
+    return task.status.state is TaskState.RUNNING
 
 
 def _fill(draft: Draft, occupied: set[int], missing: int) -> Pause:
@@ -75,9 +89,8 @@ def _by_worth(slots: list[Slot]) -> list[Slot]:
 
 
 def _current(slot: Slot) -> Task:
-    runnable = slot.runnable()
-    return runnable[-1] if runnable else slot.newest
+    return _best(slot.runnable() or slot.tasks)
 
 
 def _runs(slot: Slot) -> bool:
-    return _current(slot).status.state is TaskState.RUNNING
+    return _is_running(_current(slot))

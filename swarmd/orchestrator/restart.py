@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from swarmd.model import RestartCondition, RestartPolicy, Task, TaskState
 from swarmd.orchestrator.draft import Draft, Slot, View
-from swarmd.orchestrator.nodes import is_going
+from swarmd.orchestrator.nodes import EVICTED, is_going
 
 DEFAULT_DELAY = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(minutes=1)
@@ -28,7 +28,7 @@ def restart(draft: Draft, slot: Slot) -> None:
             # While its own delay runs, a replacement that failed is not replaced: else a task without an image
             # would be tried in a tight loop.
             if may_run:
-                _replace(draft, slot, task, f"task {task.status.state.word}")
+                _replace(draft, slot, task, _how_it_ended(task))
         elif task.node_id and not view.nodes.can_keep(task.node_id):
             _replace(draft, slot, task, _what_ails(view, task.node_id))
     for task in slot.runnable():
@@ -102,7 +102,9 @@ def successor(draft: Draft, slot: Slot, old: Task, *, delay: timedelta = timedel
 
 def _replace(draft: Draft, slot: Slot, task: Task, why: str) -> None:
     view = draft.view
-    again = allows_another(slot, task)
+    # A slot whose update has started the new task first needs no other one instead of the old.
+    has_newer = any(other.id != task.id for other in slot.runnable()[-1:])
+    again = allows_another(slot, task) and draft.takes_new(slot) and not has_newer
     slot.want(task, TaskState.SHUTDOWN, view, why)
     if again:
         # A delay spares a node a task that keeps failing; here it is the node that has failed its task.
@@ -115,6 +117,10 @@ def _delay(task: Task) -> timedelta:
     if policy is None or policy.delay is None:
         return DEFAULT_DELAY
     return timedelta(microseconds=policy.delay / 1000)
+
+
+def _how_it_ended(task: Task) -> str:
+    return "task evicted" if task.status.message == EVICTED else f"task {task.status.state.word}"
 
 
 def _what_ails(view: View, node_id: str) -> str:

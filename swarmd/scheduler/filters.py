@@ -62,7 +62,13 @@ def allows(filters: Sequence[Filter], seat: Seat) -> bool:
 
 
 def explain(filters: Sequence[Filter], seats: Iterable[Seat]) -> str:
-    """Why no node was found: each node counts for the first filter that refuses it, the most frequent first."""
+    """Why no node was found."""
+    parts = reasons(filters, seats)
+    return f"no suitable node ({parts})" if parts else "no suitable node"
+
+
+def reasons(filters: Sequence[Filter], seats: Iterable[Seat]) -> str:
+    """Each node counts for the first filter that refuses it, the most frequent first."""
     refusals: Counter[int] = Counter()
     for seat in seats:
         for number, each in enumerate(filters):
@@ -70,8 +76,7 @@ def explain(filters: Sequence[Filter], seats: Iterable[Seat]) -> str:
                 refusals[number] += 1
                 break
     ordered = sorted(refusals.items(), key=lambda refusal: (-refusal[1], refusal[0]))
-    parts = "; ".join(filters[number].explain(nodes) for number, nodes in ordered)
-    return f"no suitable node ({parts})" if parts else "no suitable node"
+    return "; ".join(filters[number].explain(nodes) for number, nodes in ordered)
 
 
 def _on(sentence: str) -> Callable[[int], str]:

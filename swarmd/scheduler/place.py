@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from swarmd.model import Task, TaskState, TaskStatus
 from swarmd.reconcile import Decision, Plan, Planning, complete
 from swarmd.scheduler.filters import allows, explain, filters_of
+from swarmd.scheduler.preassigned import confirm
 from swarmd.scheduler.rank import rank
 from swarmd.scheduler.seats import Seat, Version, add_failures, survey, version_of
 from swarmd.store.contract import Entry, Kind, Put, Snapshot, Unchanged
@@ -35,10 +36,15 @@ def placing(snapshot: Snapshot, now: datetime, failures: Failures | None = None)
     seats, waiting = yield from survey(snapshot, now)
     add_failures(seats, failures or {})
     groups: defaultdict[Version, list[Entry[Task]]] = defaultdict(list)
+    preassigned: list[Entry[Task]] = []
     for entry in waiting:
         if entry.value.service_id in snapshot.services:
-            groups[version_of(entry.value)].append(entry)
+            (preassigned if entry.value.node_id else groups[version_of(entry.value)]).append(entry)
     decisions: list[Decision] = []
+    for decision in confirm(preassigned, seats, now):
+        if decision is not None:
+            decisions.append(decision)
+        yield
     for group in groups.values():
         for decision in _place_group(group, list(seats.values()), now):
             if decision is not None:

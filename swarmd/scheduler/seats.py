@@ -57,7 +57,7 @@ def version_of(task: Task) -> Version:
 
 def survey(snapshot: Snapshot, now: datetime) -> Generator[None, None, tuple[dict[str, Seat], list[Entry[Task]]]]:
     """
-    :returns: the nodes' seats by node id, and the tasks that wait for a node, oldest first.
+    :returns: the nodes' seats by node id, and the tasks that wait for one, or for its confirmation, oldest first.
     """
     seats = {node_id: _seat(entry, snapshot.liveness.get(node_id)) for node_id, entry in snapshot.nodes.items()}
     waiting: list[Entry[Task]] = []
@@ -65,8 +65,8 @@ def survey(snapshot: Snapshot, now: datetime) -> Generator[None, None, tuple[dic
         if number % PAUSE_EVERY == 0:
             yield
         task = entry.value
-        if not task.node_id:
-            if task.status.state is TaskState.PENDING and task.desired_state <= TaskState.RUNNING:
+        if task.status.state is TaskState.PENDING:
+            if task.desired_state <= TaskState.RUNNING:
                 waiting.append(entry)
             continue
         seat = seats.get(task.node_id)

@@ -10,6 +10,7 @@ from swarmd.model import (
     Availability,
     Cluster,
     ContainerSpec,
+    GlobalMode,
     Node,
     NodeDescription,
     NodeLiveness,
@@ -17,6 +18,7 @@ from swarmd.model import (
     NodeSpec,
     NodeState,
     OrchestrationConfig,
+    Placement,
     Platform,
     ReplicatedMode,
     Resources,
@@ -24,6 +26,7 @@ from swarmd.model import (
     Service,
     ServiceMode,
     ServiceSpec,
+    ServiceUpdate,
     SwarmSpec,
     Task,
     TaskSpec,
@@ -47,11 +50,15 @@ def node(name, **description):
     return Node(name, spec, NodeRole.WORKER, START, START), liveness
 
 
-def service(name, replicas=1, *, version=1, policy=None, **task):
+EVERYWHERE = ServiceMode(global_mode=GlobalMode())
+
+
+def service(name, replicas=1, *, version=1, policy=None, mode=None, update=None, **task):
     spec = ServiceSpec(
         name=name,
         task_template=TaskSpec(container_spec=ContainerSpec(image="img"), restart_policy=policy, **task),
-        mode=ServiceMode(ReplicatedMode(replicas)),
+        mode=mode or ServiceMode(ReplicatedMode(replicas)),
+        update_config=update,
     )
     return Service(name, spec, version, START, START)
 
@@ -85,6 +92,16 @@ class Simulation:
         member = self.snapshot.nodes[name].value
         self.put(Kind.NODE, name, replace(member, spec=replace(member.spec, availability=availability)))
 
+    def label(self, name, **labels):
+        member = self.snapshot.nodes[name].value
+        self.put(Kind.NODE, name, replace(member, spec=replace(member.spec, labels=labels)))
+
+    def resize(self, name, **resources):
+        liveness = self.snapshot.liveness[name].value
+        described = liveness.description
+        described = replace(described, resources=replace(described.resources, **resources))
+        self.put(Kind.LIVENESS, name, replace(liveness, description=described))
+
     def remove_node(self, name):
         self._commit([Delete(Kind.NODE, name), Delete(Kind.LIVENESS, name)])
 
@@ -104,15 +121,23 @@ class Simulation:
         spec = replace(old.spec, task_template=replace(old.spec.task_template, **task))
         self.put(Kind.SERVICE, name, replace(old, spec=spec, spec_version=old.spec_version + 1))
 
+    def constrain(self, name, *constraints):
+        """Nothing but the placement changes, which makes no new version of what tasks are made of."""
+        old = self.snapshot.services[name].value
+        template = replace(old.spec.task_template, placement=Placement(constraints=list(constraints)))
+        self.put(Kind.SERVICE, name, replace(old, spec=replace(old.spec, task_template=template)))
+
     def remove_service(self, name):
-        self._commit([Delete(Kind.SERVICE, name)])
+        self._commit([Delete(Kind.SERVICE, name), Delete(Kind.UPDATE, name)])
 
     # What agents do
 
     def report(self, task, state, err="", message=""):
         assert state > self.snapshot.tasks[task.id].value.status.state, "a state never goes back"
         status = TaskStatus(timestamp=self.now, state=state, message=message, err=err)
-        self.put(Kind.TASK, task.id, replace(self.snapshot.tasks[task.id].value, status=status))
+        task = self.snapshot.tasks[task.id].value
+        ran_at = self.now if state is TaskState.RUNNING else task.ran_at
+        self.put(Kind.TASK, task.id, replace(task, status=status, ran_at=ran_at, updated_at=self.now))
 
     def agents(self):
         """Agents that can be heard bring their tasks to what is wanted; what is to stop stops at once."""
@@ -132,6 +157,7 @@ class Simulation:
             or seen.value.state is NodeState.DOWN
             or task.node_id in self.silent
             or task.status.state.is_final
+            or task.status.state < TaskState.ASSIGNED
         )
 
     # What the leader does
@@ -180,6 +206,13 @@ class Simulation:
         """The slot's newest."""
         return self.tasks(service_id, slot)[-1]
 
+    def on(self, node_id, service_id) -> Task:
+        """A global service's newest on the node."""
+        return [task for task in self.tasks(service_id) if task.node_id == node_id][-1]
+
+    def update_of(self, name) -> ServiceUpdate | None:
+        return self.snapshot.update_of(self.snapshot.services[name])
+
     def put(self, kind, key, value):
         self._commit([Put(kind, key, value)])
 
@@ -201,6 +234,7 @@ def at_once(coroutine: Coroutine):
 
 
 __all__ = [
+    "EVERYWHERE",
     "START",
     "Availability",
     "NodeState",

@@ -6,14 +6,30 @@ from datetime import timedelta
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from simulation import Availability, NodeState, RestartPolicy, Simulation, TaskState, at_once, service
+from msgspec.structs import replace
+from simulation import (
+    EVERYWHERE,
+    Availability,
+    NodeState,
+    Resources,
+    RestartPolicy,
+    Simulation,
+    TaskState,
+    at_once,
+    service,
+)
 
-from swarmd.model import ContainerSpec, RestartCondition
+from swarmd.model import ContainerSpec, ResourceRequirements, RestartCondition, UpdateConfig, UpdateState
+from swarmd.model.specs import ResourceObject
 from swarmd.orchestrator import plan
 from swarmd.scheduler import place
+from swarmd.store.contract import Kind
+
+GIB = 1 << 30
 
 NODES = ("a", "b", "c")
-SERVICES = ("web", "db")
+SERVICES = ("web", "db", "agent")
+GLOBAL = "agent"
 ENDS = (TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED, TaskState.SHUTDOWN)
 
 policies = st.one_of(
@@ -26,10 +42,28 @@ policies = st.one_of(
         window=st.sampled_from([0, 4_000_000_000]),
     ),
 )
+updates = st.one_of(
+    st.none(),
+    st.builds(
+        UpdateConfig,
+        parallelism=st.sampled_from([0, 1, 2]),
+        delay=st.sampled_from([0, 3_000_000_000]),
+        monitor=st.sampled_from([0, 1, 5_000_000_000]),
+        failure_action=st.sampled_from(["pause", "continue"]),
+        max_failure_ratio=st.sampled_from([0, 0.5]),
+        order=st.sampled_from(["stop-first", "start-first"]),
+    ),
+)
+constraints = st.sampled_from([(), (), ("node.labels.zone==east",), ("node.labels.zone!=east",)])
 events = st.one_of(
-    st.tuples(st.just("create"), st.sampled_from(SERVICES), st.integers(0, 5), policies),
+    st.tuples(st.just("create"), st.sampled_from(SERVICES), st.integers(0, 5), policies, updates),
     st.tuples(st.just("scale"), st.sampled_from(SERVICES), st.integers(0, 6)),
     st.tuples(st.just("update"), st.sampled_from(SERVICES)),
+    st.tuples(st.just("update"), st.sampled_from(SERVICES)),
+    st.tuples(st.just("configure"), st.sampled_from(SERVICES), updates),
+    st.tuples(st.just("constrain"), st.sampled_from(SERVICES), constraints),
+    st.tuples(st.just("zone"), st.sampled_from(NODES), st.sampled_from(["east", "west"])),
+    st.tuples(st.just("memory"), st.sampled_from(NODES), st.sampled_from([1, 2, 8])),
     st.tuples(st.just("remove"), st.sampled_from(SERVICES)),
     st.tuples(st.just("state"), st.sampled_from(NODES), st.sampled_from([NodeState.READY, NodeState.DOWN])),
     st.tuples(st.just("availability"), st.sampled_from(NODES), st.sampled_from(list(Availability))),
@@ -53,19 +87,38 @@ class History(Simulation):
         super().__init__()
         self._known = {}
         for name in NODES:
-            self.add_node(name)
+            self.add_node(name, resources=Resources(memory_bytes=8 * GIB))
 
     def play(self, kind, *details):
         getattr(self, "_play_" + kind.replace(" ", "_"))(*details)
         self.check_that_nothing_went_back()
 
-    def _play_create(self, name, replicas, policy):
+    def _play_create(self, name, replicas, policy, update):
         if name not in self.snapshot.services:
-            self.add_service(service(name, replicas, policy=policy))
+            mode = EVERYWHERE if name == GLOBAL else None
+            reserved = ResourceRequirements(reservations=ResourceObject(memory_bytes=GIB if name == "db" else 0))
+            self.add_service(service(name, replicas, policy=policy, mode=mode, update=update, resources=reserved))
 
     def _play_scale(self, name, replicas):
-        if name in self.snapshot.services:
+        if name in self.snapshot.services and name != GLOBAL:
             self.scale(name, replicas)
+
+    def _play_configure(self, name, update):
+        if name in self.snapshot.services:
+            old = self.snapshot.services[name].value
+            self.put(Kind.SERVICE, name, replace(old, spec=replace(old.spec, update_config=update)))
+
+    def _play_constrain(self, name, wanted):
+        if name in self.snapshot.services:
+            self.constrain(name, *wanted)
+
+    def _play_zone(self, name, zone):
+        if name in self.snapshot.nodes:
+            self.label(name, zone=zone)
+
+    def _play_memory(self, name, gibibytes):
+        if name in self.snapshot.liveness:
+            self.resize(name, memory_bytes=gibibytes * GIB)
 
     def _play_update(self, name):
         if name in self.snapshot.services:
@@ -136,6 +189,14 @@ class History(Simulation):
                 assert (task.slot, task.spec, task.spec_version) == (before.slot, before.spec, before.spec_version)
         self._known = tasks
 
+    def current_of(self, task):
+        """The newest task of the same slot."""
+        return [
+            other
+            for other in self.tasks(task.service_id)
+            if (other.slot, other.slot or other.node_id) == (task.slot, task.slot or task.node_id)
+        ][-1]
+
     def heal(self):
         self.silent.clear()
         for name in NODES:
@@ -144,6 +205,12 @@ class History(Simulation):
                 self.set_availability(name, Availability.ACTIVE)
             else:
                 self.add_node(name)
+            self.label(name, zone="east")
+            self.resize(name, memory_bytes=100 * GIB)
+        for name in self.snapshot.services:
+            self.constrain(name)
+            if (update := self.update_of(name)) and update.state is UpdateState.PAUSED:
+                self.put(Kind.SERVICE, name, self.snapshot.services[name].value)
         for _ in range(70):
             self.converge()
             self.check_that_nothing_went_back()
@@ -152,8 +219,8 @@ class History(Simulation):
 
 @st.composite
 def histories(draw, most):
-    """The first two events give each service; what comes then is left to chance."""
-    created = [("create", name, draw(st.integers(0, 5)), draw(policies)) for name in SERVICES]
+    """The first events give each service; what comes then is left to chance."""
+    created = [("create", name, draw(st.integers(0, 5)), draw(policies), draw(updates)) for name in SERVICES]
     return [*created, ("act",), *draw(st.lists(events, max_size=most))]
 
 
@@ -178,14 +245,21 @@ def test_all_histories_end_well(story):
     history.heal()
 
     runnable = [task for task in history.tasks() if task.desired_state <= TaskState.RUNNING]
-    most = Counter((task.service_id, task.slot) for task in runnable)
+    most = Counter((task.service_id, task.slot or task.node_id) for task in runnable)
     assert all(count == 1 for count in most.values())
     assert all(task.status.state is TaskState.RUNNING for task in runnable)
     for name, entry in history.snapshot.services.items():
-        slots = {task.slot for task in history.tasks(name)}
-        assert len(slots) == entry.value.spec.replicas
-        assert all(task.spec_version == entry.value.spec_version for task in runnable if task.service_id == name)
+        slots = {task.slot or task.node_id for task in history.tasks(name)}
+        assert slots == set(NODES) if name == GLOBAL else len(slots) == entry.value.spec.replicas
+        for task in runnable:
+            if task.service_id == name and task.spec_version != entry.value.spec_version:
+                # Started first, a new task has ended for good: the old one was kept.
+                assert history.current_of(task).spec_version == entry.value.spec_version
+                assert history.current_of(task).desired_state is TaskState.SHUTDOWN
+        update = history.update_of(name)
+        assert update is None or update.state is not UpdateState.UPDATING
     assert {task.service_id for task in history.tasks()} <= history.snapshot.services.keys()
+    assert history.snapshot.updates.keys() <= history.snapshot.services.keys()
 
 
 @same_each_time

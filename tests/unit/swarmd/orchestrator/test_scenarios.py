@@ -7,13 +7,17 @@ scheduler and all agents act until nothing is left to do.
     node a [cpus=2] [memory=512M] [arch=aarch64]        node a down | unknown | ready | drain | pause | active | removed
     node a silent | heard                               its agent reports nothing, while the node seems fine
     node a zone=east                                    a label
+    node a memory=256M                                  less of it, or more
     history 3                                           kept tasks of a slot
     service web replicas=3 [condition=on-failure] [delay=5] [attempts=2] [window=60] [constraint=node.labels.zone==east]
-                [max=1] [cpus=1] [memory=256M] [platform=arm64] [parallelism=2]
-    scale web 5        update web image=other           remove web
+                [max=1] [cpus=1] [memory=256M] [platform=arm64]
+                [parallelism=2] [pace=10] [monitor=5] [order=start-first] [action=continue] [ratio=0.5]
+    service web global …                                pace is the delay between two slots of an update
+    scale web 5        update web image=other           remove web        constrain web node.labels.zone==east
     task web.1 failed | complete | … [words]            what the agent reports of the slot's newest task
+    task web.a failed | complete | … [words]            the same of a global service's on a node
     task t1 failed | complete | … [words]               the same of a task
-    run 5              later 86400                      ps [web]
+    run 5              later 86400                      ps [web]          status web
 
 ``later`` lets time go by with nobody acting, as if the leader had slept; at its end they act.
 """
@@ -24,12 +28,21 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
-from simulation import Availability, NodeState, Platform, Resources, RestartPolicy, Simulation, TaskState, service
+from simulation import (
+    EVERYWHERE,
+    START,
+    Availability,
+    NodeState,
+    Platform,
+    Resources,
+    RestartPolicy,
+    Simulation,
+    TaskState,
+    service,
+)
 
 from swarmd.model import ContainerSpec, Placement, ResourceRequirements, RestartCondition, UpdateConfig
 from swarmd.model.specs import ResourceObject
-from swarmd.store.contract import Kind
 
 SCENARIOS = Path(__file__).parents[3] / "scenarios"
 SECOND = 1_000_000_000
@@ -53,9 +66,13 @@ class Story:
             resources = Resources(nano_cpus=int(options.get("cpus", 4)) * SECOND, memory_bytes=_size(options, "8G"))
             cluster.add_node(name, resources=resources, platform=Platform(options.get("arch", "x86_64"), "linux"))
             return
-        for label, value in options.items():
-            member = cluster.snapshot.nodes[name].value
-            cluster.put(Kind.NODE, name, replace(member, spec=replace(member.spec, labels={label: value})))
+        if "cpus" in options:
+            cluster.resize(name, nano_cpus=int(options.pop("cpus")) * SECOND)
+        if "memory" in options:
+            cluster.resize(name, memory_bytes=_size(options, ""))
+            del options["memory"]
+        if options:
+            cluster.label(name, **options)
         for word in words:
             if word in list(NodeState):
                 cluster.set_state(name, NodeState(word))
@@ -69,7 +86,7 @@ class Story:
                 cluster.silent.remove(name)
 
     def _service(self, name, *words):
-        options = dict(word.split("=", 1) for word in words)
+        options = dict(word.split("=", 1) for word in words if "=" in word)
         policy = None
         if {"condition", "delay", "attempts", "window"} & options.keys():
             policy = RestartPolicy(
@@ -90,11 +107,20 @@ class Story:
             policy=policy,
             placement=placement,
             resources=ResourceRequirements(reservations=reserved),
+            mode=EVERYWHERE if "global" in words else None,
+            update=UpdateConfig(
+                parallelism=int(options.get("parallelism", 1)),
+                delay=int(options.get("pace", 0)) * SECOND,
+                monitor=int(options.get("monitor", 5)) * SECOND,
+                order=options.get("order", "stop-first"),
+                failure_action=options.get("action", "pause"),
+                max_failure_ratio=float(options.get("ratio", 0)),
+            ),
         )
-        if "parallelism" in options:
-            config = UpdateConfig(parallelism=int(options["parallelism"]))
-            new = replace(new, spec=replace(new.spec, update_config=config))
         self._cluster.add_service(new)
+
+    def _constrain(self, name, *constraints):
+        self._cluster.constrain(name, *constraints)
 
     def _scale(self, name, replicas):
         self._cluster.scale(name, int(replicas))
@@ -108,7 +134,12 @@ class Story:
 
     def _task(self, name, state, *words):
         service_id, _, slot = name.partition(".")
-        task = self._cluster.current(service_id, int(slot)) if slot else self._cluster.snapshot.tasks[name].value
+        if not slot:
+            task = self._cluster.snapshot.tasks[name].value
+        elif slot.isdigit():
+            task = self._cluster.current(service_id, int(slot))
+        else:
+            task = self._cluster.on(slot, service_id)
         self._cluster.report(task, TaskState.of(state), err=" ".join(words))
 
     def _run(self, seconds):
@@ -136,10 +167,10 @@ class Story:
 
     def _ps(self, service_id=None):
         tasks = self._cluster.tasks(service_id)
-        for task in sorted(tasks, key=lambda task: (task.service_id, task.slot)):
+        for task in sorted(tasks, key=lambda task: (task.service_id, task.slot, "" if task.slot else task.node_id)):
             version = f"v{task.spec_version}" if task.spec_version > 1 else ""
             parts = [
-                f"{task.service_name}.{task.slot}",
+                f"{task.service_name}.{task.slot or task.node_id}",
                 task.id,
                 f"on {task.node_id or '-'}",
                 task.status.state.word,
@@ -148,6 +179,15 @@ class Story:
                 task.status.err and f"err: {task.status.err}",
             ]
             yield " ".join(part for part in parts if part)
+
+    def _status(self, name):
+        update = self._cluster.update_of(name)
+        if update is None:
+            return [f"{name}: no update"]
+        began = (update.started_at - START).total_seconds()
+        took = (update.completed_at or update.started_at) - update.started_at
+        ended = f", took {took.total_seconds():.0f} s" if update.completed_at else ""
+        return [f"{name}: {update.state}, began at {began:.0f} s{ended}: {update.message}"]
 
     def _delay(self, task):
         if task.desired_state is not TaskState.READY or task.run_at is None:
