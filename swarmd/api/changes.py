@@ -36,8 +36,14 @@ def events_between(
         service = (new if action != "remove" else old).services[identity].value
         attributes = {"name": service.spec.name}
         if action == "update":
-            attributes |= _service_update(old.services[identity].value, service)
+            attributes |= _service_update(old.services[identity].value, service) | _update_state(old, new, identity)
         yield _event("service", action, identity, attributes, _when(service, action, now))
+    for identity, entry in new.services.items():
+        # How an update gets on is an entry of its own; with a user's change it is told in that one's event.
+        if identity in old.services and old.services[identity].version == entry.version:
+            attributes = _update_state(old, new, identity)
+            if attributes:
+                yield _event("service", "update", identity, {"name": entry.value.spec.name} | attributes, now)
     for identity, action in _differences(old.configs, new.configs):
         config = (new if action != "remove" else old).configs[identity].value
         yield _event("config", action, identity, {"name": config.spec.name}, _when(config, action, now))
@@ -84,7 +90,19 @@ def _bool(value: bool) -> str:
 
 def _service_update(old: Service, new: Service) -> Attributes:
     images = old.spec.task_template.container_spec.image, new.spec.task_template.container_spec.image
-    return _pair("image", *images) | _pair("replicas", str(old.spec.replicas), str(new.spec.replicas))
+    attributes = _pair("image", *images)
+    if not new.spec.is_global:
+        attributes |= _pair("replicas", str(old.spec.replicas), str(new.spec.replicas))
+    return attributes
+
+
+def _update_state(old: Snapshot, new: Snapshot, identity: str) -> Attributes:
+    """The first state of an update has no old one beside it."""
+    before, after = old.update_of(old.services[identity]), new.update_of(new.services[identity])
+    if after is None or (before is not None and before.state is after.state):
+        return {}
+    attributes = {} if before is None else {"updatestate.old": before.state.value}
+    return attributes | {"updatestate.new": after.state.value}
 
 
 def _pair(name: str, old: str, new: str) -> Attributes:

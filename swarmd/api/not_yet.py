@@ -69,10 +69,6 @@ _SWARM: Keys = (
 
 # Refused by their presence: they say something even if they are empty.
 
-_GLOBAL: Keys = (
-    (ServiceMode, "Global"),
-)  # fmt: skip
-
 _JOBS: Keys = (
     (ServiceMode, "ReplicatedJob"),
     (ServiceMode, "GlobalJob"),
@@ -88,5 +84,5 @@ def _by_struct(*groups: Iterable[tuple[type, str]]) -> NotYet:
 
 
 NOT_YET = _by_struct(_PLACEMENT, _ENDPOINTS, _SECRETS_AND_CONFIGS, _NETWORKS, _RUNTIMES, _SWARM)
-PRESENT = _by_struct(_GLOBAL, _JOBS)
+PRESENT = _by_struct(_JOBS)
 WORDS: frozenset[enum.Enum] = frozenset({MountType.NPIPE, MountType.CLUSTER})

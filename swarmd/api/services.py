@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -32,14 +33,14 @@ async def index(request: web.Request) -> web.Response:
     filters = parse_filters(request.query.get("filters"), _FILTERS)
     with_status = answers.strict_flag(request, "status")
     snapshot = await quorum.read(request)
-    running = _running(snapshot) if with_status else Counter[str]()
+    status_of = _statuses(snapshot) if with_status else None
     chosen = [
         entry
         for entry in snapshot.services.values()
         if any_prefix(entry.value.id, filters.get("id"))
         and any_prefix(entry.value.spec.name, filters.get("name"))
         and labels_match(entry.value.spec.labels, filters.get("label"))
-        and one_of("replicated", filters.get("mode"))
+        and one_of("global" if entry.value.spec.is_global else "replicated", filters.get("mode"))
         and one_of("container", [name or "container" for name in filters.get("runtime", ())])
     ]
     chosen.sort(key=lambda entry: entry.value.id)
@@ -48,23 +49,25 @@ async def index(request: web.Request) -> web.Response:
             rendering.service(
                 entry,
                 update=snapshot.update_of(entry),
-                status={
-                    "RunningTasks": running[entry.value.id],
-                    "DesiredTasks": entry.value.spec.replicas,
-                    "CompletedTasks": 0,
-                }
-                if with_status
-                else None,
+                status=None if status_of is None else status_of(entry.value),
             )
             for entry in chosen
         ]
     )
 
 
-def _running(snapshot: Snapshot) -> Counter[str]:
-    return Counter(
-        entry.value.service_id for entry in snapshot.tasks.values() if entry.value.status.state is TaskState.RUNNING
-    )
+def _statuses(snapshot: Snapshot) -> Callable[[Service], dict[str, int]]:
+    """ServiceStatus by service. Counted as running is what runs, whatever is wanted of it; a global service is to have
+    as many tasks as are wanted to run."""
+    tasks = [entry.value for entry in snapshot.tasks.values()]
+    running = Counter(task.service_id for task in tasks if task.status.state is TaskState.RUNNING)
+    wanted = Counter(task.service_id for task in tasks if task.desired_state is TaskState.RUNNING)
+
+    def status_of(service: Service) -> dict[str, int]:
+        desired = wanted[service.id] if service.spec.is_global else service.spec.replicas
+        return {"RunningTasks": running[service.id], "DesiredTasks": desired, "CompletedTasks": 0}
+
+    return status_of
 
 
 async def create(request: web.Request) -> web.Response:
@@ -105,6 +108,8 @@ async def update(request: web.Request) -> web.Response:
     validation.check_service(spec)
     if spec.name != service.spec.name:
         raise Unimplemented("renaming services is not supported")
+    if spec.is_global != service.spec.is_global:
+        raise Unimplemented("service mode change is not allowed")
     if version != entry.version:
         raise OutOfSequence
     changed = msgspec.structs.replace(

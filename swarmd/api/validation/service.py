@@ -7,6 +7,7 @@ import re
 import msgspec
 
 from swarmd import constraints
+from swarmd.api.decoding import not_implemented
 from swarmd.api.validation.container import check_container, check_templates
 from swarmd.api.validation.endpoint import check_endpoint
 from swarmd.errors import InvalidArgument
@@ -24,6 +25,7 @@ _DNS_LABEL = re.compile(r"[a-zA-Z0-9](?:[-_]*[A-Za-z0-9]+)*")
 def check_service(spec: ServiceSpec) -> None:
     """
     :raises InvalidArgument: a value is not allowed.
+    :raises swarmd.errors.NotImplementedYet: a failed update is to be rolled back.
     :raises swarmd.errors.ClusterError: a constraint cannot be read; Docker answers 500 to that.
     """
     if not spec.name:
@@ -36,6 +38,8 @@ def check_service(spec: ServiceSpec) -> None:
     check_templates(spec)
     _check_update(spec.update_config)
     _check_update(spec.rollback_config)
+    if spec.update_config is not None and spec.update_config.failure_action == "rollback":
+        raise not_implemented("UpdateConfig.FailureAction rollback")
     check_endpoint(spec.endpoint_spec)
     if spec.replicas >= 1 << 63:
         raise InvalidArgument("Number of replicas must be non-negative")

@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager, suppress
 
 import msgspec
 import pytest
-from scripted_membership import MANAGER1, MANAGER2, WORKER1
+from scripted_membership import LONG_AGO, MANAGER1, MANAGER2, WORKER1
 
 from swarmd.api import events
 from swarmd.api.context import EVENTS
 from swarmd.membership import Reachability
-from swarmd.model import NodeState
+from swarmd.model import NodeState, ServiceUpdate, UpdateState
 from swarmd.store import Delete, Kind, Put
 
 ENGINE_EVENT = b'{"Type":"container","Action":"start","Actor":{"ID":"abc"},"scope":"local","time":1,"timeNano":1}\n'
@@ -78,6 +78,37 @@ async def test_a_service_is_created_updated_and_removed(told):
         }
         await told.call("DELETE", "/services/web")
         assert (await following())["Action"] == "remove"
+
+
+async def test_how_an_update_gets_on_is_told_as_the_services_update(told):
+    store = told.membership.the_store
+    async with listening(told, filters={"type": ["service"], "event": ["update"]}) as following:
+        _, created = await told.call("POST", "/services/create", WEB)
+        identity = created["ID"]
+        version = store.snapshot().services[identity].version
+        update = ServiceUpdate(identity, version, UpdateState.UPDATING, LONG_AGO, message="update in progress")
+        await store.commit([Put(Kind.UPDATE, identity, update)])
+        event = await following()
+        assert event["Actor"] == {"ID": identity, "Attributes": {"name": "web", "updatestate.new": "updating"}}
+        done = msgspec.structs.replace(update, state=UpdateState.COMPLETED)
+        await store.commit([Put(Kind.UPDATE, identity, msgspec.structs.replace(update, message="other words"))])
+        await store.commit([Put(Kind.UPDATE, identity, done)])
+        attributes = (await following())["Actor"]["Attributes"]
+        assert attributes == {"name": "web", "updatestate.old": "updating", "updatestate.new": "completed"}
+        # A user's next change makes the state void, which is no event of its own.
+        await told.call("POST", f"/services/web/update?version={version}", WEB | {"Labels": {"a": "b"}})
+        assert (await following())["Actor"]["Attributes"] == {"name": "web"}
+
+
+async def test_a_global_service_has_no_replicas_to_change(told):
+    everywhere = WEB | {"Mode": {"Global": {}}}
+    async with listening(told, filters={"type": ["service"], "event": ["update"]}) as following:
+        _, created = await told.call("POST", "/services/create", everywhere)
+        version = told.membership.the_store.snapshot().services[created["ID"]].version
+        changed = everywhere | {"TaskTemplate": {"ContainerSpec": {"Image": "nginx:2"}}}
+        await told.call("POST", f"/services/web/update?version={version}", changed)
+        attributes = (await following())["Actor"]["Attributes"]
+        assert attributes == {"name": "web", "image.old": "nginx:1", "image.new": "nginx:2"}
 
 
 async def test_nodes_change_and_go(told):

@@ -7,7 +7,7 @@ import json
 
 import msgspec
 import pytest
-from scripted_membership import LONG_AGO
+from scripted_membership import LONG_AGO, MANAGER2
 
 from swarmd.api.validation import LARGEST_SPEC
 from swarmd.model import ServiceUpdate, TaskState, UpdateState
@@ -221,7 +221,8 @@ async def test_a_service_without_a_name_gets_one(swarm):
         (spec(container={"isolation": "hyperv"}), 501, "TaskTemplate.ContainerSpec.Isolation"),
         (spec(Networks=[{"Target": "n"}]), 501, "TaskTemplate.Networks"),
         (spec() | {"EndpointSpec": {"ports": [{"TargetPort": 80}]}}, 501, "EndpointSpec.Ports"),
-        (spec() | {"Mode": {"Global": {}}}, 501, "Mode.Global is not implemented by swarmd yet"),
+        (spec() | {"UpdateConfig": {"FailureAction": "rollback"}}, 501, "UpdateConfig.FailureAction rollback is not"),
+        (spec() | {"Mode": {"Global": {}, "Replicated": {}}}, 400, "must specify only one service mode"),
         (spec() | {"mode": {"replicatedjob": {}}}, 501, "Mode.ReplicatedJob"),
     ],
 )
@@ -398,7 +399,10 @@ async def test_lists_are_filtered(swarm):
     assert await names({"name": {"web-a": True, "db": True}}) == {"web-a", "db"}
     assert await names({"label": ["tier"]}) == {"web-a"}
     assert await names({"label": ["tier=back"]}) == set()
-    assert await names({"mode": ["global"]}) == set()
+    await create(swarm, spec("agent") | {"Mode": {"Global": {}}})
+    assert await names({"mode": ["global"]}) == {"agent"}
+    assert await names({"mode": ["replicated"]}) == {"web-a", "web-b", "db"}
+    assert await names({"mode": ["global", "replicated"]}) == {"web-a", "web-b", "db", "agent"}
     status = await swarm.refused("GET", "/services", params={"filters": '{"colour": ["red"]}'})
     assert status == (400, "invalid filter 'colour'")
     assert await swarm.refused("GET", "/services", params={"filters": "{"}) == (400, "invalid filter")
@@ -412,6 +416,40 @@ async def test_the_status_counts_running_tasks(swarm, add_task):
     assert shown["ServiceStatus"] == {"RunningTasks": 1, "DesiredTasks": 3, "CompletedTasks": 0}
     (shown,) = await swarm.get("/services")
     assert "ServiceStatus" not in shown
+
+
+async def test_a_global_service_is_to_have_what_is_wanted_to_run_of_it(swarm, add_task):
+    identity = await create(swarm, spec() | {"Mode": {"Global": {}}})
+    assert (await swarm.get("/services", status="true"))[0]["ServiceStatus"]["DesiredTasks"] == 0
+    await add_task(identity, 0, TaskState.RUNNING)
+    await add_task(identity, 0, TaskState.PREPARING, node=MANAGER2)
+    await add_task(identity, 0, TaskState.RUNNING, desired=TaskState.SHUTDOWN, node="gone")
+    (shown,) = await swarm.get("/services", status="true")
+    assert shown["ServiceStatus"] == {"RunningTasks": 2, "DesiredTasks": 2, "CompletedTasks": 0}
+
+
+async def test_a_global_service_is_shown_without_replicas(swarm):
+    identity = await create(swarm, spec() | {"Mode": {"Global": {}}})
+    assert (await swarm.get(f"/services/{identity}"))["Spec"]["Mode"] == {"Global": {}}
+
+
+@pytest.mark.parametrize("modes", [({"Global": {}}, {"Replicated": {"Replicas": 1}}), ({}, {"Global": {}})])
+async def test_a_service_keeps_its_mode(swarm, modes):
+    first, second = modes
+    await create(swarm, spec() | {"Mode": first})
+    words = "rpc error: code = Unimplemented desc = service mode change is not allowed"
+    latest = await version(swarm, "web")
+    assert await swarm.refused("POST", f"/services/web/update?version={latest}", spec() | {"Mode": second}) == (
+        501,
+        words,
+    )
+
+
+async def test_what_cannot_be_rolled_back_is_not_taken_by_an_update_either(swarm):
+    await create(swarm, spec())
+    wanted = spec() | {"UpdateConfig": {"FailureAction": "rollback"}}
+    status, message = await swarm.refused("POST", f"/services/web/update?version={await version(swarm, 'web')}", wanted)
+    assert (status, message[:39]) == (501, "UpdateConfig.FailureAction rollback is ")
 
 
 async def test_a_removed_service_is_gone(swarm):
@@ -460,6 +498,20 @@ async def test_a_task_is_shown_as_docker_shows_it(swarm, add_task):
         "Volumes": None,
     }
     assert (await swarm.get(f"/tasks/web.1.{task.id}"))["ID"] == task.id
+
+
+async def test_a_task_whose_node_meets_other_constraints_too_is_up_to_date(swarm, add_task):
+    identity = await create(swarm, spec())
+    fits, does_not = (
+        await add_task(identity, 1, TaskState.RUNNING),
+        await add_task(identity, 2, TaskState.RUNNING, node=MANAGER2),
+    )
+    waits = await add_task(identity, 3, TaskState.PENDING, node="")
+    latest = {"service": ["web"], "_up-to-date": ["true"]}
+    assert {shown["ID"] for shown in await swarm.get("/tasks", latest)} == {fits.id, does_not.id, waits.id}
+    changed = spec(Placement={"Constraints": ["node.labels.zone==a"]})
+    await swarm.call("POST", f"/services/web/update?version={await version(swarm, identity)}", changed)
+    assert {shown["ID"] for shown in await swarm.get("/tasks", latest)} == {fits.id}
 
 
 async def test_tasks_are_filtered(swarm, add_task):

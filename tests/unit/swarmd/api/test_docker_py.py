@@ -79,9 +79,18 @@ async def test_services(swarm, client):
     assert await in_thread(client.services.list) == []
 
 
+async def test_a_global_service(swarm, client):
+    service = await in_thread(client.services.create, "nginx:1", name="agent", mode=ServiceMode("global"))
+    assert service.attrs["Spec"]["Mode"] == {"Global": {}}
+    assert await in_thread(service.update, image="nginx:2")
+    await in_thread(service.reload)
+    assert service.attrs["Spec"]["Mode"] == {"Global": {}}
+    assert [found.name for found in await in_thread(client.services.list, filters={"mode": "global"})] == ["agent"]
+
+
 async def test_what_is_not_there_yet_is_an_error_of_its_kind(swarm, client):
-    with pytest.raises(APIError, match=r"Mode\.Global is not implemented") as caught:
-        await in_thread(client.services.create, "nginx", mode=ServiceMode("global"))
+    with pytest.raises(APIError, match=r"Mode\.ReplicatedJob is not implemented") as caught:
+        await in_thread(client.services.create, "nginx", mode=ServiceMode("replicated-job"))
     assert caught.value.status_code == 501
     assert await in_thread(client.secrets.list) == []
 

@@ -4,40 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import re
 import shutil
 
 import pytest
-from scripted_membership import MANAGER1, MANAGER2
+from scripted_membership import LONG_AGO, MANAGER1, MANAGER2, WORKER1
+from terminal import Terminal, columns
 
 from swarmd.errors import FailedPrecondition
-from swarmd.model import TaskState
+from swarmd.model import ServiceUpdate, TaskState, UpdateState
+from swarmd.store import Kind, Put
 
 pytestmark = pytest.mark.skipif(shutil.which("docker") is None, reason="the docker CLI is not on this machine")
-
-
-class Terminal:
-    def __init__(self, api, home) -> None:
-        self.api = api
-        self._home = home
-
-    async def __call__(self, line: str, *, fails: bool = False) -> str:
-        """What the command prints, both streams in one."""
-        process = await asyncio.create_subprocess_exec(
-            "docker",
-            "-H",
-            f"unix://{self.api.socket}",
-            *line.split(),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={"PATH": os.environ["PATH"], "HOME": str(self._home)},
-        )
-        output, _ = await asyncio.wait_for(process.communicate(), 60)
-        text = output.decode()
-        assert (process.returncode != 0) is fails, text
-        return text
 
 
 @pytest.fixture
@@ -48,10 +25,6 @@ def outside(api, tmp_path) -> Terminal:
 @pytest.fixture
 def docker(swarm, tmp_path) -> Terminal:
     return Terminal(swarm, tmp_path)
-
-
-def columns(text: str) -> list[list[str]]:
-    return [re.split(r"\s{2,}", line.strip()) for line in text.splitlines()]
 
 
 async def test_init_prints_the_join_command(outside):
@@ -172,8 +145,7 @@ async def test_a_service_from_create_to_rm(docker, add_task):
 
 async def test_the_progress_display_ends(docker, add_task):
     async def run_it() -> None:
-        while not (services := docker.api.membership.the_store.snapshot().services):
-            await docker.api.membership.the_store.changed(docker.api.membership.the_store.snapshot().revision)
+        services = await services_of(docker.api.membership.the_store)
         await add_task(next(iter(services)), 1, TaskState.RUNNING)
 
     line = "service create --name web --update-monitor 1ms nginx:alpine"
@@ -203,10 +175,55 @@ async def test_what_a_container_is_given_is_seen_in_inspect(docker):
     assert left["Healthcheck"] == {"Test": ["NONE"]}
 
 
+async def services_of(store):
+    """The stored services, once there are some."""
+    while not (services := store.snapshot().services):
+        await store.changed(store.snapshot().revision)
+    return services
+
+
+async def test_the_progress_display_of_a_global_service_ends(docker, add_task):
+    async def run_them() -> None:
+        identity = next(iter(await services_of(docker.api.membership.the_store)))
+        await add_task(identity, 0, TaskState.RUNNING)
+        await add_task(identity, 0, TaskState.RUNNING, node=MANAGER1)
+
+    line = "service create --name agent --mode global --update-monitor 1ms nginx:alpine"
+    text, _ = await asyncio.gather(docker(line), run_them())
+    assert "overall progress: 2 out of 2 tasks" in text
+    assert "converged" in text
+    identity = next(iter(docker.api.membership.the_store.snapshot().services))
+    assert columns(await docker("service ls"))[1] == [identity[:12], "agent", "global", "2/2", "nginx:alpine"]
+    names = {line[1] for line in columns(await docker("service ps agent"))[1:]}
+    assert names == {f"agent.{MANAGER1}", f"agent.{WORKER1}"}
+    assert "Service Mode:\tGlobal" in await docker("service inspect --pretty agent")
+    assert "scale can only be used with replicated" in await docker("service scale agent=2", fails=True)
+
+
+async def test_the_progress_display_of_an_update_says_why_it_was_paused(docker, add_task):
+    await docker("service create -d --name web nginx:1")
+    store = docker.api.membership.the_store
+    identity, first = next(iter(store.snapshot().services.items()))
+    await add_task(identity, 1, TaskState.RUNNING)
+    words = "update paused due to failure or early termination of task x"
+
+    async def fail() -> None:
+        while (entry := store.snapshot().services[identity]).version == first.version:
+            await store.changed(store.snapshot().revision)
+        update = ServiceUpdate(identity, entry.version, UpdateState.PAUSED, LONG_AGO, message=words)
+        await store.commit([Put(Kind.UPDATE, identity, update)])
+
+    text, _ = await asyncio.gather(docker("service update --image nginx:2 web", fails=True), fail())
+    assert f"service update paused: {words}" in text
+    text = await docker("service inspect --pretty web")
+    assert " State:\t\tpaused\n" in text
+    assert f" Message:\t{words}\n" in text
+
+
 async def test_what_is_not_there_yet_is_said(docker):
     await docker("service create -d --name web nginx")
     for line, words in (
-        ("service create -d --mode global nginx", "Mode.Global"),
+        ("service create -d --update-failure-action rollback nginx", "UpdateConfig.FailureAction rollback"),
         ("service create -d -p 80:80 nginx", "EndpointSpec.Ports"),
         ("service logs web", "docker service logs"),
         ("service rollback -d web", "docker service rollback"),
