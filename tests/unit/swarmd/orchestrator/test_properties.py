@@ -173,10 +173,24 @@ class History(Simulation):
         planned = self.orchestrate()
         again = plan(self.snapshot, self.now)
         assert again.decisions == [], f"after {planned.decisions} still {again.decisions}"
+        self.check_that_no_slot_has_too_many()
 
     def schedule_and_check(self):
         self.schedule()
         assert place(self.snapshot, self.now).decisions == []
+
+    def check_that_no_slot_has_too_many(self):
+        """One task that is to run; or an old and a new one, while an update starts the new one first."""
+        services = self.snapshot.services
+        runnable = [task for task in self.tasks() if task.desired_state <= TaskState.RUNNING]
+        count = Counter((task.service_id, task.slot or task.node_id) for task in runnable)
+        for (name, _), most in count.items():
+            config = services[name].value.spec.update_config
+            assert most == 1 or (most == 2 and config is not None and config.order == "start-first")
+        for task in runnable:
+            if task.service_id == GLOBAL:
+                assert self.snapshot.nodes[task.node_id].value.spec.availability is not Availability.DRAIN
+                assert self.snapshot.liveness[task.node_id].value.state is not NodeState.DOWN
 
     def check_that_nothing_went_back(self):
         tasks = {task_id: entry.value for task_id, entry in self.snapshot.tasks.items()}
