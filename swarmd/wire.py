@@ -2,7 +2,7 @@
 
 Either side's first message opens the session: the agent's ``Hello``, the dispatcher's ``Welcome`` or ``Elsewhere``.
 Each message is one text frame of JSON, tagged by its type. Who speaks is known from the certificate, never from a
-message.
+message. Logs go another way, straight to the manager that a user has asked: the last part of this module.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import msgspec
 from swarmd.model import NodeDescription, Task, TaskStatus
 
 SESSION_PATH = "/v1/session"
+LOGS_PATH = "/v1/logs"
 REMOVED = 4003
 """Code of the closing frame where the node is not in the cluster any more; the handshake is refused with 403 then."""
 LARGEST_MESSAGE = 4 << 20
@@ -96,14 +97,11 @@ class LogOptions(msgspec.Struct, frozen=True, omit_defaults=True):
 class LogsWanted(msgspec.Struct, frozen=True, tag=True):
     """A user asks one of the managers for logs: the node is to bring them there, over a connection of its own."""
 
-    subscription: str
+    delivery: str
+    """The path of that connection is :data:`LOGS_PATH` and this id; the manager waits for it."""
     manager: Manager
     tasks: list[str]
     options: LogOptions
-
-
-class LogsUnwanted(msgspec.Struct, frozen=True, tag=True):
-    subscription: str
 
 
 class Reported(msgspec.Struct, frozen=True, tag=True):
@@ -118,7 +116,7 @@ class ClusterChanged(msgspec.Struct, frozen=True, tag=True):
 
 
 FromAgent = Hello | Described | Heartbeat | Report
-FromDispatcher = Welcome | Elsewhere | Beat | Assignments | Reported | ClusterChanged | LogsWanted | LogsUnwanted
+FromDispatcher = Welcome | Elsewhere | Beat | Assignments | Reported | ClusterChanged | LogsWanted
 
 _agent: msgspec.json.Decoder[FromAgent] = msgspec.json.Decoder(FromAgent)
 _dispatcher: msgspec.json.Decoder[FromDispatcher] = msgspec.json.Decoder(FromDispatcher)
@@ -140,3 +138,50 @@ def from_dispatcher(text: str | bytes) -> FromDispatcher:
     :raises msgspec.ValidationError: it is no message of a dispatcher.
     """
     return _dispatcher.decode(text)
+
+
+# Logs, on a connection of their own. Its frames are binary, MessagePack: lines are bytes, of any encoding or none.
+
+LONGEST_LINE = 1 << 20
+"""Bytes of a log's line; what is longer becomes several."""
+
+
+class LogLine(msgspec.Struct, frozen=True, array_like=True):
+    """Whole, and with its end."""
+
+    stream: int
+    """1 is stdout, 2 is stderr."""
+    moment: str
+    """RFC 3339, with the nanoseconds that the engine gives."""
+    text: bytes
+    details: dict[str, str] = {}
+    """What the log driver was told to note with each line."""
+
+
+class LogLines(msgspec.Struct, frozen=True, tag=True):
+    task: str
+    lines: list[LogLine]
+
+
+class LogEnd(msgspec.Struct, frozen=True, tag=True):
+    """There is nothing more to come of the task."""
+
+    task: str
+    reason: str = ""
+    """Why that is not all of it; empty if it is."""
+
+
+FromNode = LogLines | LogEnd
+
+_node: msgspec.msgpack.Decoder[FromNode] = msgspec.msgpack.Decoder(FromNode)
+
+
+def encode_log(message: FromNode) -> bytes:
+    return msgspec.msgpack.encode(message)
+
+
+def from_node(frame: bytes) -> FromNode:
+    """
+    :raises msgspec.MsgspecError: it is no message of a delivery.
+    """
+    return _node.decode(frame)

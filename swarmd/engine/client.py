@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -161,6 +161,40 @@ class Engine:
                 if answer.status != 200:
                     raise EngineRefused(answer.status, _words(await answer.text()))
                 yield _events(answer.content)
+
+    @asynccontextmanager
+    async def logs(
+        self, container: str, query: Mapping[str, str], *, silence: float | None = None
+    ) -> AsyncIterator[AsyncGenerator[bytes, None]]:
+        """A container's log, as the engine sends it; what it means is :mod:`swarmd.engine.logs`' to say.
+
+        :param query: of ``GET /containers/{id}/logs``.
+        :param silence: seconds without a byte, after which the stream counts as dead.
+        """
+        with _translated():
+            async with asyncio.timeout(ANSWER):
+                answer = await self._docker.session.get(
+                    f"{self._docker.docker_host}/containers/{container}/logs",
+                    params=query,
+                    timeout=aiohttp.ClientTimeout(total=None),
+                )
+        # Translated are errors of the engine alone, not those of whoever takes the bytes.
+        async with answer:
+            if answer.status != 200:
+                with _translated():
+                    words = _words(await answer.text())
+                raise EngineRefused(answer.status, words)
+            yield _bytes(answer.content, silence)
+
+
+async def _bytes(stream: aiohttp.StreamReader, silence: float | None) -> AsyncGenerator[bytes, None]:
+    while True:
+        with _translated():
+            async with asyncio.timeout(silence):
+                piece = await stream.readany()
+        if not piece:
+            return
+        yield piece
 
 
 async def _events(stream: aiohttp.StreamReader) -> AsyncIterator[Event]:
