@@ -151,9 +151,11 @@ class Membership(Protocol):
         :raises swarmd.errors.NotManager: this node is none.
         """
 
-    def logs(self, selector: LogSelector, options: LogOptions) -> AsyncGenerator[LogPiece, None]:
-        """Lines as nodes have them, those of one task in their order. Ends when there is nothing more to come, in any
-        case soon after the nodes that could have more are out of reach. To end it before, ``aclose`` it.
+    def logs(self, selector: LogSelector, options: LogOptions) -> AsyncGenerator[list[LogPiece], None]:
+        """Lines as nodes have them, those of one task in their order, each list of one task. Ends when there is nothing
+        more to come, in any case soon after the nodes that could have more are out of reach. To end it before,
+        ``aclose`` it.
 
+        :raises swarmd.errors.NodeUnavailable: this node is no manager; before the first line.
         :raises swarmd.errors.IncompleteLogs: at the end: some could not be had, and why.
         """

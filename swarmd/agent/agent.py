@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from swarmd.agent.logs import Logs
 from swarmd.agent.remotes import Remotes
 from swarmd.agent.session import ClusterChanged, Credentials
 from swarmd.agent.sessions import Sessions
@@ -50,6 +51,7 @@ class Agent:
         self._tls_info = tls_info
         self._description: NodeDescription | None = None
         self.worker = Worker(engine, Storage(folder), node_id, prefer_offline_image=prefer_offline_image)
+        self.logs = Logs(engine, lambda: self.worker.tasks, credentials)
         self.sessions = Sessions(
             Remotes(managers),
             credentials=credentials,
@@ -58,12 +60,14 @@ class Agent:
             cluster_changed=cluster_changed,
             removed=removed,
             lost=session_lost,
+            logs_wanted=self.logs.bring,
         )
 
     async def run(self) -> None:
         """Until cancelled; leaves containers as they are."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.worker.run())
+            group.create_task(self.logs.run())
             group.create_task(self.sessions.run())
 
     async def _describe(self) -> NodeDescription:

@@ -79,6 +79,7 @@ class Session:
         describe: Callable[[], Awaitable[NodeDescription]],
         cluster_changed: ClusterChanged,
         leader_told: Callable[[], Awaitable[wire.Manager]],
+        logs_wanted: Callable[[wire.LogsWanted], None],
     ) -> None:
         """
         :param leader_told: returns once this node has heard by another way that someone leads.
@@ -91,6 +92,7 @@ class Session:
         self._describe = describe
         self._cluster_changed = cluster_changed
         self._leader_told = leader_told
+        self._logs_wanted = logs_wanted
         self._assignments: asyncio.Queue[wire.Assignments] = asyncio.Queue()
         self._beats: asyncio.Queue[wire.Beat] = asyncio.Queue()
         self._reported: asyncio.Queue[int] = asyncio.Queue()
@@ -156,6 +158,8 @@ class Session:
                 self._reported.put_nowait(message.number)
             case wire.ClusterChanged():
                 self._be_told(message.managers, message.role)
+            case wire.LogsWanted():
+                self._logs_wanted(message)
             case wire.Elsewhere():
                 self._remotes.replace(message.managers)
                 raise SessionEnded("it does not lead any more", message.leader)

@@ -12,7 +12,7 @@ from swarmd.agent.remotes import BAD, Remotes
 from swarmd.agent.session import ClusterChanged, Credentials, Session, SessionEnded
 from swarmd.agent.worker import Worker
 from swarmd.model import NodeDescription
-from swarmd.wire import Manager
+from swarmd.wire import LogsWanted, Manager
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class Sessions:
         cluster_changed: ClusterChanged,
         removed: Callable[[str], None],
         lost: Callable[[], None] = lambda: None,
+        logs_wanted: Callable[[LogsWanted], None] = lambda _: None,
     ) -> None:
         """
         :param lost: told at each end of a session, and when none came to be.
@@ -47,6 +48,7 @@ class Sessions:
         self._cluster_changed = cluster_changed
         self._removed = removed
         self._lost = lost
+        self._logs_wanted = logs_wanted
         self._told: Manager | None = None
         self._telling = asyncio.Event()
 
@@ -72,6 +74,7 @@ class Sessions:
                 describe=self._describe,
                 cluster_changed=self._cluster_changed,
                 leader_told=self._leader_told,
+                logs_wanted=self._logs_wanted,
             )
             began = asyncio.get_running_loop().time()
             try:

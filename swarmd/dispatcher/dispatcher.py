@@ -250,6 +250,14 @@ class Dispatcher:
     def session_of(self, node_id: str) -> Session | None:
         return self._sessions.get(node_id)
 
+    def want_logs(self, node_id: str, wanted: wire.LogsWanted) -> bool:
+        """Tell a node which logs it is to bring. False where it has no session."""
+        session = self._sessions.get(node_id)
+        if session is None or not session.has_begun:
+            return False
+        session.post(wanted)
+        return True
+
     def look(self) -> None:
         """Judge once; ``run`` does it four times a second."""
         for verdict in self._judge.look(self._clock(), self._signals_by_node()):

@@ -75,6 +75,10 @@ class Session:
         self.post(wire.Welcome(self.session_id, managers, role))
         self._complete = complete(tasks)
 
+    @property
+    def has_begun(self) -> bool:
+        return self._begun
+
     def assign(self, difference: Difference) -> None:
         if self._begun:
             self._difference.add(difference)

@@ -193,8 +193,12 @@ class Lifecycle:
     def seal(self, secret: bytes) -> str:  # noqa: ARG002
         raise NotImplementedYet("swarmd does not keep registry credentials yet; that comes with a later version")
 
-    def logs(self, selector: LogSelector, options: LogOptions) -> AsyncGenerator[LogPiece, None]:  # noqa: ARG002
-        raise NotImplementedYet("docker service logs is not implemented by swarmd yet; it comes with a later version")
+    def logs(self, selector: LogSelector, options: LogOptions) -> AsyncGenerator[list[LogPiece], None]:
+        self.store()  # refuses in words where this is no manager
+        manager = self.manager
+        if manager is None:
+            raise NoLeader
+        return manager.log_broker.logs(selector, options)
 
     # swarm init
 

@@ -28,10 +28,11 @@ from swarmd.member.health import Health, PeerProbe
 from swarmd.member.process import EtcdProcess
 from swarmd.membership import Reachability
 from swarmd.model import Cluster, Node, NodeLiveness, NodeRole, NodeState
-from swarmd.node import port, protocol
+from swarmd.node import port, protocol, remote
 from swarmd.node.authority import Authority, Keys
 from swarmd.node.etcd import member_config
 from swarmd.node.leading import Leading
+from swarmd.node.log_broker import LogBroker
 from swarmd.node.quorum import Quorum, votes
 from swarmd.node.registrar import Registrar
 from swarmd.node.state import NodeState as LocalState
@@ -41,6 +42,8 @@ from swarmd.store.etcd import EtcdStore
 log = structlog.get_logger()
 
 LEFT = "node left the cluster"
+TELLING = 2.0
+"""Seconds that the leader has to pass on to nodes which logs are wanted."""
 LOOK_AT_CERTIFICATE = 3600.0
 """Seconds; the certificate of a node's etcd lasts 90 days."""
 STARTING = 10.0
@@ -70,6 +73,7 @@ class Parts:
     quorum: Quorum
     leadership: Leadership
     leading: Leading
+    log_broker: LogBroker
 
 
 class Manager:
@@ -124,7 +128,10 @@ class Manager:
             group.create_task(self._prober.follow(store, self._credentials.node_id))
             async with port.serve(self, self._local.listen_address, self._credentials.server_context()):
                 self._serving.set()
-                await asyncio.Event().wait()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    parts.log_broker.close()
 
     def _assemble(self, client: EtcdClient, probe: PeerProbe, store: EtcdStore) -> Parts:
         address, peer_url = self._local.advertise_address, self.member.peer_url
@@ -139,6 +146,7 @@ class Manager:
             quorum,
             leadership,
             Leading(store, leadership, quorum, admission, self.managers, self._prober),
+            LogBroker(store, wire.Manager(self._credentials.node_id, address), self._have_logs_brought),
         )
 
     async def _is_there(self, node_id: str) -> bool:
@@ -169,6 +177,13 @@ class Manager:
         :raises swarmd.errors.NodeUnavailable: its etcd has not come to serve.
         """
         return self._started.quorum
+
+    @property
+    def log_broker(self) -> LogBroker:
+        """
+        :raises swarmd.errors.NodeUnavailable: its etcd has not come to serve.
+        """
+        return self._started.log_broker
 
     @property
     def _started(self) -> Parts:
@@ -255,6 +270,27 @@ class Manager:
         await self._started.quorum.hand_over()
         return protocol.Nothing()
 
+    async def want_logs(self, asked: protocol.LogsAsked) -> protocol.LogsUntold:
+        """
+        :raises swarmd.errors.NoLeader: this manager does not lead.
+        """
+        dispatcher = self._started.leading.dispatcher
+        if dispatcher is None:
+            raise NoLeader
+        return protocol.LogsUntold(
+            [one.wanted.delivery for one in asked.nodes if not dispatcher.want_logs(one.node_id, one.wanted)]
+        )
+
+    async def take_logs(self, request: web.Request, peer: Peer) -> web.WebSocketResponse:
+        delivery = self._started.log_broker.claim(request.match_info["delivery"], peer.node_id)
+        socket = web.WebSocketResponse(max_msg_size=wire.LARGEST_MESSAGE)
+        try:
+            await socket.prepare(request)
+            await delivery.attend(socket)
+        finally:
+            delivery.break_off()
+        return socket
+
     async def require_member(self, peer: Peer, role: NodeRole | None = None) -> None:
         """From the mirror: a check at each request of every node must not cost a round of the quorum."""
         node = self.store.snapshot().nodes.get(peer.node_id) or (await self.store.fresh()).nodes.get(peer.node_id)
@@ -264,6 +300,17 @@ class Manager:
             raise PermissionDenied("Permission denied: the node is no manager any more")
 
     # Its own work
+
+    async def _have_logs_brought(self, asked: protocol.LogsAsked) -> protocol.LogsUntold:
+        """By the leader, who has the sessions."""
+        if self._started.leading.dispatcher is not None:
+            return await self.want_logs(asked)
+        leader = self.leader()
+        if leader is None:
+            raise NoLeader
+        context = self._credentials.client_context()
+        answer = protocol.LogsUntold
+        return await remote.ask(leader.address, protocol.WANT_LOGS, asked, answer, context=context, within=TELLING)
 
     def _sign_peer(self) -> None:
         self._authority.sign_peer(

@@ -43,6 +43,8 @@ class Manager(Protocol):
     async def promote(self, asked: protocol.Promote) -> protocol.Nothing: ...
     async def remove(self, asked: protocol.PeerAsked) -> protocol.Nothing: ...
     async def hand_over(self) -> protocol.Nothing: ...
+    async def want_logs(self, asked: protocol.LogsAsked) -> protocol.LogsUntold: ...
+    async def take_logs(self, request: web.Request, peer: Peer) -> web.WebSocketResponse: ...
     async def require_member(self, peer: Peer, role: NodeRole | None = None) -> None:
         """
         :raises swarmd.errors.PermissionDenied: it has been removed, or demoted, whatever its certificate says.
@@ -78,6 +80,8 @@ def _application(manager: Manager) -> web.Application:
             web.post(protocol.RENEW, door.renew),
             web.post(protocol.LEAVE, door.leave),
             web.get(wire.SESSION_PATH, door.session),
+            web.get(wire.LOGS_PATH + "/{delivery}", door.logs),
+            web.post(protocol.WANT_LOGS, door.for_managers(protocol.LogsAsked, manager.want_logs)),
             web.post(protocol.KEYS, door.for_managers(protocol.KeysAsked, lambda _: manager.keys())),
             web.post(protocol.STANDING, door.for_managers(protocol.PeerAsked, manager.standing)),
             web.post(protocol.ADD, door.for_managers(protocol.PeerAsked, manager.add)),
@@ -107,6 +111,9 @@ class _Door:
 
     async def session(self, request: web.Request) -> web.StreamResponse:
         return await self._manager.session(request, await self._peer(request))
+
+    async def logs(self, request: web.Request) -> web.StreamResponse:
+        return await self._manager.take_logs(request, await self._peer(request))
 
     def for_managers(
         self, kind: type[Question], handler: Callable[[Question], Awaitable[msgspec.Struct]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from swarmd.wire import Manager
+from swarmd.wire import LogsWanted, Manager
 
 CA = "/v1/ca"
 """GET: the root's certificate as PEM. Trusted by nobody until its digest is the token's."""
@@ -21,6 +21,8 @@ ADD = "/v1/members/add"
 PROMOTE = "/v1/members/promote"
 REMOVE = "/v1/members/remove"
 HAND_OVER = "/v1/members/hand-over"
+WANT_LOGS = "/v1/logs/want"
+"""For managers alone, as ``/v1/members``; ``GET /v1/logs/ID`` is a node's (wire.py)."""
 
 LARGEST_BODY = 1 << 20
 
@@ -73,6 +75,22 @@ class Promote(msgspec.Struct, frozen=True):
     applied_index: int
     """What the joiner's own etcd said within the last 200 ms: etcd itself promotes also the dead."""
     peer_url: str
+
+
+class LogsOfNode(msgspec.Struct, frozen=True):
+    node_id: str
+    wanted: LogsWanted
+
+
+class LogsAsked(msgspec.Struct, frozen=True):
+    """The leader is to tell these nodes; the logs go to the manager that asks."""
+
+    nodes: list[LogsOfNode]
+
+
+class LogsUntold(msgspec.Struct, frozen=True):
+    deliveries: list[str]
+    """Those whose node has no session."""
 
 
 class Refused(msgspec.Struct, frozen=True):

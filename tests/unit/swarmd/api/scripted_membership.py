@@ -12,7 +12,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from swarmd.errors import AlreadyInSwarm, NodeUnavailable, NoLeader, NotImplementedYet, NotInSwarm, NotManager
+from swarmd.errors import (
+    AlreadyInSwarm,
+    IncompleteLogs,
+    NodeUnavailable,
+    NoLeader,
+    NotImplementedYet,
+    NotInSwarm,
+    NotManager,
+)
 from swarmd.membership import (
     InitRequest,
     JoinRequest,
@@ -95,6 +103,14 @@ class ScriptedMembership:
         self.refuse_demotion: Exception | None = None
         self.refuse_leave: Exception | None = None
         self.calls: list[object] = []
+        self.brought: list[list[LogPiece]] = []
+        """What nodes bring of logs."""
+        self.lacking: list[str] = []
+        """Why that is not all."""
+        self.more: asyncio.Event | None = None
+        """Where it is set, logs end only after it; until then they are followed."""
+        self.unwanted = asyncio.Event()
+        """The reader of logs has gone."""
 
     def local(self) -> LocalNode:
         return self.now
@@ -198,5 +214,14 @@ class ScriptedMembership:
     def seal(self, secret: bytes) -> str:
         raise NotImplementedYet("there is no vault")
 
-    def logs(self, selector: LogSelector, options: LogOptions) -> AsyncGenerator[LogPiece, None]:
-        raise NotImplementedYet("there are no logs")
+    async def logs(self, selector: LogSelector, options: LogOptions) -> AsyncGenerator[list[LogPiece], None]:
+        self.calls.append((selector, options))
+        try:
+            for some in self.brought:
+                yield some
+            if self.more is not None:
+                await self.more.wait()
+        finally:
+            self.unwanted.set()
+        if self.lacking:
+            raise IncompleteLogs(self.lacking)

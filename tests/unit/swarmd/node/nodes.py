@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from aiohttp import web
+from engine_double import EngineDouble
 from etcd_members import free_address
 
 from swarmd.config import Config, EtcdConfig
@@ -27,35 +27,6 @@ CALM = {"heartbeat_interval": 100, "election_timeout": 1000}
 """Three etcds and all else share the cores of one test run."""
 
 
-async def engine_without_containers(path: Path, name: str) -> web.AppRunner:
-    """What the agent asks of an engine before it has a task."""
-
-    async def info(_: web.Request) -> web.Response:
-        return web.json_response({"Name": name, "Architecture": "x86_64", "OSType": "linux", "ServerVersion": "26.1.5"})
-
-    async def version(_: web.Request) -> web.Response:
-        return web.json_response({"ApiVersion": "1.45"})
-
-    async def containers(_: web.Request) -> web.Response:
-        return web.json_response([])
-
-    async def events(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        await asyncio.Event().wait()
-        return response
-
-    application = web.Application()
-    routes = {"/version": version, "/info": info, "/containers/json": containers, "/events": events}
-    for route, handler in routes.items():
-        for prefix in ("", "/v{version:[0-9.]+}"):
-            application.router.add_get(prefix + route, handler)
-    runner = web.AppRunner(application, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.UnixSite(runner, str(path)).start()
-    return runner
-
-
 @dataclass
 class RunningNode:
     name: str
@@ -63,6 +34,7 @@ class RunningNode:
     folder: Path
     config: Config
     lifecycle: Lifecycle
+    engine: EngineDouble
     running: asyncio.Task[None] | None = None
 
     @property
@@ -146,8 +118,8 @@ class Nodes:
     async def node(self, name: str) -> RunningNode:
         folder = self._folder / name
         folder.mkdir()
-        runner = await engine_without_containers(folder / "e.sock", name)
-        self._stack.push_async_callback(runner.cleanup)
+        double = EngineDouble(name)
+        await self._stack.enter_async_context(double.serving(folder / "e.sock"))
         config = Config(
             state_folder=str(folder / "s"),
             engine_socket=str(folder / "e.sock"),
@@ -160,7 +132,7 @@ class Nodes:
             ),
         )
         engine = await self._stack.enter_async_context(Engine(Path(config.engine_socket)))
-        node = RunningNode(name, free_address(), folder, config, Lifecycle(config, engine))
+        node = RunningNode(name, free_address(), folder, config, Lifecycle(config, engine), double)
         self._engines[name] = engine
         self.all.append(node)
         await self.start(node)

@@ -19,8 +19,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from engine_double import EngineDouble
 from etcd_members import free_address
-from nodes import engine_without_containers
 
 KILLS = int(os.environ.get("SWARMD_KILLS", "24"))
 SEED = int(os.environ.get("SWARMD_SEED", "7"))
@@ -116,8 +116,7 @@ async def daemons(etcd: Path, members_folder: Path) -> AsyncIterator[list[Daemon
         for name in ("one", "two", "three"):
             folder = members_folder / name
             folder.mkdir()
-            engine = await engine_without_containers(folder / "e.sock", name)
-            stack.push_async_callback(engine.cleanup)
+            await stack.enter_async_context(EngineDouble(name).serving(folder / "e.sock"))
             peer_port = free_address().rpartition(":")[2]
             text = CONFIGURATION.format(
                 folder=folder, etcd=etcd, etcdutl=etcd.with_name("etcdutl"), peer_port=peer_port

@@ -8,8 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import struct
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,8 @@ from aiohttp import web
 
 
 class EngineDouble:
-    def __init__(self) -> None:
+    def __init__(self, hostname: str = "host") -> None:
+        self._hostname = hostname
         self.images = {"busybox:latest"}
         self.containers: dict[str, dict[str, Any]] = {}
         self.registry: set[str] = set()
@@ -33,6 +38,32 @@ class EngineDouble:
         """A call's last word -> what it is answered."""
         self.hold_pulls: asyncio.Event | None = None
         self._listeners: set[asyncio.Queue[bytes | None]] = set()
+        self._said: defaultdict[str, list[Entry]] = defaultdict(list)
+        self._readers: set[Reader] = set()
+        self.read = 0
+        """Entries of logs that readers have taken, as far as their sockets have room."""
+
+    def say(self, name: str, text: bytes, *, stream: int = 1, moment: datetime | None = None, details: str = "") -> str:
+        """An entry in its log; returns the moment as the engine writes it. Without a newline it goes on in the next."""
+        when = f"{(moment or datetime.now(UTC)).strftime('%Y-%m-%dT%H:%M:%S.%f')}{len(self._said[name]) % 1000:03}Z"
+        self._said[name].append(Entry(stream, when, details, text))
+        self._wake_readers()
+        return when
+
+    def cut_logs(self) -> None:
+        """Those who read logs lose the connection in the midst of it."""
+        for reader in self._readers:
+            reader.is_cut = True
+        self._wake_readers()
+
+    @property
+    def reading(self) -> list[dict[str, str]]:
+        """The queries of those who read a log now."""
+        return [reader.query for reader in self._readers if reader.is_there]
+
+    def _wake_readers(self) -> None:
+        for reader in self._readers:
+            reader.wake.set()
 
     def drop_streams(self) -> None:
         for listener in self._listeners:
@@ -42,6 +73,7 @@ class EngineDouble:
         """Its process exits."""
         self.end_unheard(name, code)
         self._tell("die", name, exitCode=str(code))
+        self._wake_readers()
 
     def end_unheard(self, name: str, code: int) -> None:
         self.containers[name]["State"].update(Status="exited", ExitCode=code, Pid=0)
@@ -77,6 +109,7 @@ class EngineDouble:
             yield
         finally:
             self.drop_streams()
+            self.cut_logs()
             if self.hold_pulls:
                 self.hold_pulls.set()
             await runner.cleanup()
@@ -99,7 +132,16 @@ class EngineDouble:
             case ["version"]:
                 return web.json_response({"ApiVersion": "1.45"})
             case ["info"]:
-                return web.json_response({"Name": "host", "NCPU": 2, "OSType": "linux", "Architecture": "x86_64"})
+                return web.json_response(
+                    {
+                        "Name": self._hostname,
+                        "NCPU": 2,
+                        "MemTotal": 4 << 30,
+                        "OSType": "linux",
+                        "Architecture": "x86_64",
+                        "ServerVersion": "26.1.5",
+                    }
+                )
             case ["events"]:
                 return await self._events(request)
             case ["images", "create"]:
@@ -127,6 +169,8 @@ class EngineDouble:
                     return web.Response(status=304)
                 self.end(name, 143)
                 return web.Response(status=204)
+            case ["containers", name, "logs"]:
+                return await self._logs(request, name)
             case ["containers", name] if request.method == "DELETE":
                 self._container(name)
                 self.rm_force(name)
@@ -157,7 +201,7 @@ class EngineDouble:
             "Id": name,
             "Name": f"/{name}",
             "State": {"Status": "created", "Pid": 0, "ExitCode": 0},
-            "Config": {"Labels": body["Labels"], "Healthcheck": None},
+            "Config": {"Labels": body["Labels"], "Healthcheck": None, "Tty": body.get("Tty", False)},
         }
         if "HEALTH=1" in body["Env"]:
             self.containers[name]["Config"]["Healthcheck"] = {"Test": ["CMD", "true"]}
@@ -188,6 +232,72 @@ class EngineDouble:
         finally:
             self._listeners.discard(listener)
         return response
+
+    async def _logs(self, request: web.Request, name: str) -> web.StreamResponse:
+        has_terminal = self._container(name)["Config"]["Tty"]
+        reader = Reader(request)
+        response = web.StreamResponse()
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        self._readers.add(reader)
+        try:
+            said, given = self._said[name], 0
+            entries = [entry for entry in said if reader.wants(entry)]
+            tail = request.query.get("tail", "all")
+            entries = entries if tail == "all" else entries[len(entries) - min(int(tail), len(entries)) :]
+            given = len(said)
+            while True:
+                for entry in entries:
+                    if reader.is_cut:
+                        break
+                    await response.write(entry.framed(has_terminal))
+                    self.read += 1
+                if reader.is_cut:
+                    if request.transport is not None:
+                        request.transport.abort()
+                    return response
+                if request.query["follow"] == "0" or (len(said) == given and self.status(name) != "running"):
+                    return response
+                await reader.wake.wait()
+                reader.wake.clear()
+                entries, given = [entry for entry in said[given:] if reader.wants(entry)], len(said)
+        finally:
+            self._readers.discard(reader)
+
+
+@dataclass(frozen=True)
+class Entry:
+    stream: int
+    moment: str
+    details: str
+    text: bytes
+
+    def framed(self, has_terminal: bool) -> bytes:
+        entry = f"{self.moment} {self.details} ".encode() + self.text
+        return entry if has_terminal else struct.pack(">BxxxL", self.stream, len(entry)) + entry
+
+
+@dataclass(eq=False)
+class Reader:
+    request: web.Request
+    is_cut: bool = False
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def query(self) -> dict[str, str]:
+        return dict(self.request.query)
+
+    @property
+    def is_there(self) -> bool:
+        """A server notices only by its transport that a client has gone to which there is nothing to say."""
+        return self.request.transport is not None and not self.request.transport.is_closing()
+
+    def wants(self, entry: Entry) -> bool:
+        if self.query["stdout" if entry.stream == 1 else "stderr"] != "1":
+            return False
+        seconds, _, nanoseconds = self.query.get("since", "0").partition(".")
+        whole = int(datetime.fromisoformat(entry.moment[:19] + "+00:00").timestamp())
+        return (whole, int(entry.moment[20:29])) >= (int(seconds), int(nanoseconds or "0"))
 
 
 class Refused(Exception):
