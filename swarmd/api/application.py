@@ -7,7 +7,20 @@ from pathlib import Path
 
 from aiohttp import web
 
-from swarmd.api import absent, configs, containers, events, info, middleware, nodes, services, swarm, tasks, version
+from swarmd.api import (
+    absent,
+    configs,
+    containers,
+    events,
+    info,
+    logs,
+    middleware,
+    nodes,
+    services,
+    swarm,
+    tasks,
+    version,
+)
 from swarmd.api.context import ENGINE, EVENTS, MEMBERSHIP
 from swarmd.api.event_log import LOOK_EVERY, EventLog
 from swarmd.api.reading import LARGEST_BODY
@@ -19,6 +32,7 @@ ROUTES = (
     *nodes.ROUTES,
     *services.ROUTES,
     *tasks.ROUTES,
+    *logs.ROUTES,
     *configs.ROUTES,
     *absent.ROUTES,
     *info.ROUTES,

@@ -152,10 +152,6 @@ async def remove(request: web.Request) -> web.Response:
     raise OutOfSequence
 
 
-async def logs(_: web.Request) -> web.Response:
-    raise not_implemented("docker service logs")
-
-
 def _with_replicas(spec: ServiceSpec) -> ServiceSpec:
     """Their number stands in the spec also where it was not sent; a global service has none."""
     if spec.is_global:
@@ -180,5 +176,4 @@ ROUTES: tuple[Route, ...] = (
     ("GET", "/services/{id:[^/]+}", inspect),
     ("POST", "/services/{id:[^/]+}/update", update),
     ("DELETE", "/services/{id:[^/]+}", remove),
-    ("GET", "/services/{id:[^/]+}/logs", logs),
 )

@@ -9,7 +9,6 @@ from aiohttp import web
 from swarmd import constraints
 from swarmd.api import answers, quorum, rendering
 from swarmd.api.context import Route
-from swarmd.api.decoding import not_implemented
 from swarmd.api.filters import any_prefix, labels_match, one_of, parse_filters, words
 from swarmd.api.lookup import find_node, find_service, find_task, task_name
 from swarmd.model import NodeLiveness, NodeState, Task, TaskState
@@ -56,12 +55,7 @@ async def inspect(request: web.Request) -> web.Response:
     return answers.json(rendering.task(find_task(await quorum.read(request), request.match_info["id"])))
 
 
-async def logs(_: web.Request) -> web.Response:
-    raise not_implemented("docker service logs")
-
-
 ROUTES: tuple[Route, ...] = (
     ("GET", "/tasks", index),
     ("GET", "/tasks/{id:[^/]+}", inspect),
-    ("GET", "/tasks/{id:[^/]+}/logs", logs),
 )

@@ -460,11 +460,6 @@ async def test_a_removed_service_is_gone(swarm):
 
 async def test_what_is_not_there_yet_says_so(swarm):
     identity = await create(swarm, spec())
-    status, message = await swarm.refused("GET", f"/services/{identity}/logs")
-    assert (status, message) == (
-        501,
-        "docker service logs is not implemented by swarmd yet; it comes with a later version",
-    )
     old = await version(swarm, identity)
     status, message = await swarm.refused("POST", f"/services/web/update?version={old}&rollback=previous", spec())
     assert (status, "docker service rollback" in message) == (501, True)

@@ -11,8 +11,10 @@ from scripted_membership import LONG_AGO, MANAGER1, MANAGER2, WORKER1
 from terminal import Terminal, columns
 
 from swarmd.errors import FailedPrecondition
+from swarmd.membership import LogPiece, LogSelector, LogStream
 from swarmd.model import ServiceUpdate, TaskState, UpdateState
 from swarmd.store import Kind, Put
+from swarmd.wire import LogOptions
 
 pytestmark = pytest.mark.skipif(shutil.which("docker") is None, reason="the docker CLI is not on this machine")
 
@@ -225,7 +227,6 @@ async def test_what_is_not_there_yet_is_said(docker):
     for line, words in (
         ("service create -d --update-failure-action rollback nginx", "UpdateConfig.FailureAction rollback"),
         ("service create -d -p 80:80 nginx", "EndpointSpec.Ports"),
-        ("service logs web", "docker service logs"),
         ("service rollback -d web", "docker service rollback"),
     ):
         sentence = (
@@ -244,3 +245,61 @@ async def test_the_version_is_the_lower_one(docker):
     assert "API version:      1.45 (minimum version 1.24)" in await docker("version")
     docker.api.engine.api_version = "1.44"
     assert "1.44 (downgraded from" in await docker("version")
+
+
+async def a_service_that_speaks(docker, add_task, *lines: tuple[int, bytes]) -> tuple[str, list[str]]:
+    """Two tasks; who says each of the lines is told by its slot. Returns the ids of the service and its tasks."""
+    service = (await docker("service create -d --name web --replicas 2 nginx")).split()[-1]
+    tasks = [(await add_task(service, slot, TaskState.RUNNING)).id for slot in (1, 2)]
+    moment = "2026-01-02T03:04:05.000000006Z"
+    docker.api.membership.brought = [
+        [LogPiece(service, tasks[slot - 1], WORKER1, LogStream.STDOUT, moment, text, {"env": "blue"})]
+        for slot, text in lines
+    ]
+    return service, tasks
+
+
+async def test_service_logs(docker, add_task):
+    _, tasks = await a_service_that_speaks(docker, add_task, (1, b"one two\n"), (2, b"\n"), (1, b"last\n"))
+    names = [f"web.{slot}.{task[:12]}@worker1    | " for slot, task in enumerate(tasks, 1)]
+    assert await docker("service logs web") == f"{names[0]}one two\n{names[1]}\n{names[0]}last\n"
+    assert await docker("service logs --raw web") == "one two\n\nlast\n"
+    assert await docker("service logs --no-task-ids --tail 5 web") == (
+        "web.1@worker1    | one two\nweb.2@worker1    | \nweb.1@worker1    | last\n"
+    )
+    text = await docker("service logs --no-trunc --timestamps --details web")
+    assert text.startswith(f"2026-01-02T03:04:05.000000006Z web.1.{tasks[0]}@worker1    | env=blue one two\n")
+    text = await docker("service logs --no-resolve --since 2026-01-01T00:00:00Z web")
+    assert f".1.{tasks[0][:12]}@{WORKER1}    | one two\n" in text
+    options = [call[1] for call in docker.api.membership.calls]
+    assert [(one.tail, one.since, one.follow) for one in options] == [
+        (-1, "", False),
+        (-1, "", False),
+        (5, "", False),
+        (-1, "", False),
+        (-1, "1767225600.000000000", False),
+    ]
+
+
+async def test_logs_of_one_task(docker, add_task):
+    _, tasks = await a_service_that_speaks(docker, add_task, (2, b"one\n"))
+    assert await docker(f"service logs --follow {tasks[1]}") == f"web.2.{tasks[1][:12]}@worker1    | one\n"
+    assert docker.api.membership.calls == [(LogSelector(task_id=tasks[1]), LogOptions(follow=True))]
+    assert await docker("service logs none", fails=True) == "no such task or service: none\n"
+
+
+async def test_logs_that_could_not_be_had(docker, add_task):
+    _, tasks = await a_service_that_speaks(docker, add_task, (1, b"one\n"))
+    docker.api.membership.lacking = [f"node {MANAGER2} is not available"]
+    assert await docker("service logs web", fails=True) == (
+        f"web.1.{tasks[0][:12]}@worker1    | one\n"
+        "error from daemon in stream: Error grabbing logs: rpc error: code = Unknown desc = warning: incomplete log "
+        f"stream. some logs could not be retrieved for the following reasons: node {MANAGER2} is not available\n\n"
+    )
+
+
+async def test_logs_of_a_terminal_are_raw(docker, add_task):
+    await docker("service create -d --name tty --tty nginx")
+    docker.api.membership.brought = [[LogPiece("s", "t", WORKER1, LogStream.STDOUT, "", b"one\r\n")]]
+    assert await docker("service logs tty", fails=True) == "tty service logs only supported with --raw\n"
+    assert await docker("service logs --raw tty") == "one\r\n"

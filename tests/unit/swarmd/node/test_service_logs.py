@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,10 +12,12 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 import msgspec
 import pytest
+from aiohttp import web
 from nodes import DEADLINE, Nodes, RunningNode, states
 from test_port import context_of
 
 from swarmd import wire
+from swarmd.api import create_application
 from swarmd.engine.container import container_name
 from swarmd.errors import IncompleteLogs, NotInSwarm, NotManager
 from swarmd.membership import LogPiece, LogSelector, LogStream
@@ -437,6 +441,48 @@ async def test_a_host_that_was_switched_off_closes_no_connection(cluster: Cluste
     down = msgspec.structs.replace(store.snapshot().liveness[worker.id].value, state=NodeState.DOWN)
     await store.commit([Put(Kind.LIVENESS, worker.id, down)])
     assert await reading == ([], f"node {worker.id} is not available")
+
+
+@pytest.mark.skipif(shutil.which("docker") is None, reason="the docker CLI is not on this machine")
+async def test_the_stock_cli_shows_lines_of_all_nodes(cluster: Cluster):
+    manager, worker = cluster.nodes
+    socket = manager.folder / "api.sock"
+    runner = web.AppRunner(create_application(manager.lifecycle, manager.folder / "e.sock"), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.UnixSite(runner, str(socket)).start()
+    service = await cluster.create(2)
+    tasks = await cluster.tasks(service, 2)
+    for task in tasks:
+        cluster.say(task, f"hello from {task.slot}\n".encode())
+    name = tasks[0].service_name
+
+    @asynccontextmanager
+    async def docker(line: str) -> AsyncIterator[asyncio.subprocess.Process]:
+        words = ("docker", "-H", f"unix://{socket}", *line.split())
+        environment = {"PATH": os.environ["PATH"], "HOME": str(manager.folder)}
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*words, stdout=pipe, stderr=pipe, env=environment)
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+    expected = sorted(
+        f"{name}.{task.slot}.{task.id[:12]}@{cluster.node_of(task).name}    | hello from {task.slot}" for task in tasks
+    )
+    async with docker(f"service logs {name}") as process:
+        output, errors = await asyncio.wait_for(process.communicate(), DEADLINE)
+        assert (sorted(output.decode().splitlines()), errors, process.returncode) == (expected, b"", 0)
+    async with docker(f"service logs --follow --raw {name}") as process:
+        assert {await process.stdout.readline() for _ in tasks} == {b"hello from 1\n", b"hello from 2\n"}
+        (there,) = [task for task in tasks if task.node_id == worker.id]
+        cluster.say(there, b"and again\n")
+        assert await asyncio.wait_for(process.stdout.readline(), DEADLINE) == b"and again\n"
+        await cluster.remove(service)
+        assert await asyncio.wait_for(process.wait(), DEADLINE) == 0
+    await runner.cleanup()
 
 
 async def test_who_has_enough_is_brought_nothing_more(cluster: Cluster):
