@@ -132,7 +132,8 @@ class Subscription:
             log.break_off(reason)  # also without a reason: its end has not been reported yet, or it is started again
         else:
             self._end(task_id, reason)
-        self._wake.set()
+        if not self._logs:  # at each end of many thousands, a look at all the others would be too many
+            self._wake.set()
 
     def _end(self, task_id: str, reason: str = "") -> None:
         del self._logs[task_id]
