@@ -37,9 +37,9 @@ def lab() -> Iterator[LabFolder]:
 
 @contextlib.contextmanager
 def service(lab: LabFolder, name: str, command: str, *options: str, by: str = "manager1") -> Iterator[None]:
-    """Runs a script of busybox's shell."""
-    words = " ".join(options)
-    on(lab, by, f"docker service create --detach --quiet --init --name {name} {words} busybox sh -c '{command}'")
+    """Runs a script of busybox's shell; not below an init, which has words of its own to log."""
+    words = " ".join(("--detach", "--quiet", "--stop-signal KILL", f"--name {name}", *options))
+    on(lab, by, f"docker service create {words} busybox sh -c '{command}'")
     try:
         yield
     finally:
