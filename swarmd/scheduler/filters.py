@@ -1,8 +1,5 @@
-"""What keeps a task from a node. Each filter both checks and explains; the words are swarmkit's
+"""What keeps a task from a node. Each filter both checks and explains; the words and their order are swarmkit's
 (``manager/scheduler/filter.go``).
-
-Not here yet, because the specs have no such fields: plugins ("missing plugin on 2 nodes", between resources and
-constraints) and ports ("host-mode port already in use on 2 nodes", between platform and replicas).
 """
 
 from __future__ import annotations
@@ -13,6 +10,9 @@ from dataclasses import dataclass
 
 from swarmd import constraints
 from swarmd.model import Availability, NodeState, Placement, Platform, Task
+from swarmd.scheduler import generic
+from swarmd.scheduler.plugins import has_plugins, needed_plugins
+from swarmd.scheduler.ports import host_ports
 from swarmd.scheduler.seats import Seat, reserved
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -31,13 +31,19 @@ def filters_of(task: Task) -> list[Filter]:
     placement = task.spec.placement or Placement()
     filters = [Filter(_is_ready, _on("{} not available for new tasks"))]
     cpus, memory = reserved(task)
-    if cpus or memory:
+    kinds = generic.wanted(task)
+    if cpus or memory or kinds:
         filters.append(
             Filter(
-                lambda seat: cpus <= seat.free_cpus and memory <= seat.free_memory,
+                lambda seat: (
+                    cpus <= seat.free_cpus and memory <= seat.free_memory and generic.suffice(seat.stocks, kinds)
+                ),
                 _on("insufficient resources on {}"),
             )
         )
+    drivers = needed_plugins(task)
+    if drivers:
+        filters.append(Filter(lambda seat: has_plugins(seat.plugins, drivers), _on("missing plugin on {}")))
     if placement.constraints:
         wanted = tuple(placement.constraints)
         filters.append(
@@ -49,6 +55,9 @@ def filters_of(task: Task) -> list[Filter]:
     if placement.platforms:
         platforms = placement.platforms
         filters.append(Filter(lambda seat: _runs_any(platforms, seat), _on("unsupported platform on {}")))
+    ports = host_ports(task)
+    if ports:
+        filters.append(Filter(lambda seat: ports.isdisjoint(seat.ports), _on("host-mode port already in use on {}")))
     if placement.max_replicas:
         most, service_id = placement.max_replicas, task.service_id
         filters.append(

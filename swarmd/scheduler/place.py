@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -11,9 +10,9 @@ from msgspec.structs import replace
 
 from swarmd.model import Task, TaskState, TaskStatus
 from swarmd.reconcile import Decision, Plan, Planning, complete
-from swarmd.scheduler.filters import allows, explain, filters_of
+from swarmd.scheduler.filters import Filter, explain, filters_of
 from swarmd.scheduler.preassigned import confirm
-from swarmd.scheduler.rank import rank
+from swarmd.scheduler.preferences import tree
 from swarmd.scheduler.seats import Seat, Version, add_failures, survey, version_of
 from swarmd.store.contract import Entry, Kind, Put, Snapshot, Unchanged
 
@@ -21,6 +20,8 @@ ASSIGNED = "scheduler assigned task to node"
 
 Failures = Mapping[str, Counter[Version]]
 """How often versions of services have failed of late, by node id."""
+_Left = tuple[Sequence[Filter], Sequence[Entry[Task]]]
+"""Tasks of one spec that found no node, and what was asked of one."""
 
 
 def place(snapshot: Snapshot, now: datetime, failures: Failures | None = None) -> Plan:
@@ -41,44 +42,53 @@ def placing(snapshot: Snapshot, now: datetime, failures: Failures | None = None)
         if entry.value.service_id in snapshot.services:
             (preassigned if entry.value.node_id else groups[version_of(entry.value)]).append(entry)
     decisions: list[Decision] = []
-    for decision in confirm(preassigned, seats, now):
-        if decision is not None:
-            decisions.append(decision)
+    for confirmed in confirm(preassigned, seats, now):
+        if confirmed is not None:
+            decisions.append(confirmed)
         yield
+    left: list[_Left] = []
     for group in groups.values():
-        for decision in _place_group(group, list(seats.values()), now):
-            if decision is not None:
-                decisions.append(decision)
+        for decision in _place_group(group, list(seats.values()), now, left):
+            decisions.append(decision)
+            yield
+    for filters, entries in left:  # once all are placed: what one group took is a reason for the others
+        reason = explain(filters, seats.values())
+        for entry in entries:
+            if (said := _leave(entry, reason, now)) is not None:
+                decisions.append(said)
             yield
     return Plan(decisions)
 
 
-def _place_group(group: Sequence[Entry[Task]], seats: Sequence[Seat], now: datetime) -> Iterator[Decision | None]:
-    """Tasks of one spec: what is asked of a node is the same for all, so the nodes are judged once."""
-    example = group[0].value
-    filters = filters_of(example)
-    best = [(rank(example, seat), seat) for seat in seats if allows(filters, seat)]
-    heapq.heapify(best)
+def _place_group(
+    group: Sequence[Entry[Task]], seats: Sequence[Seat], now: datetime, left: list[_Left]
+) -> Iterator[Decision]:
+    """Tasks of one spec: what is asked of a node is the same for all, so the nodes are judged once.
+
+    :param left: is given those that fit nowhere.
+    """
+    filters = filters_of(group[0].value)
+    candidates = tree(group[0].value, filters, seats)
     for number, entry in enumerate(group):
-        if not best:
-            reason = explain(filters, seats)
-            for left in group[number:]:
-                yield _leave(left, reason, now)
+        seat = candidates.best()
+        if seat is None:
+            left.append((filters, group[number:]))
             return
-        _, seat = best[0]
         decision = _assign(entry, seat, now)
-        seat.take(entry.value)
-        if allows(filters, seat):
-            heapq.heapreplace(best, (rank(example, seat), seat))
-        else:
-            heapq.heappop(best)
+        candidates.taken()
         yield decision
 
 
 def _assign(entry: Entry[Task], seat: Seat, now: datetime) -> Decision:
     task = entry.value
-    status = TaskStatus(timestamp=now, state=TaskState.ASSIGNED, message=ASSIGNED)
-    assigned = replace(task, node_id=seat.node.id, status=status, updated_at=now)
+    assigned = replace(
+        task,
+        node_id=seat.node.id,
+        assigned_generic_resources=seat.choose(task),
+        status=TaskStatus(timestamp=now, state=TaskState.ASSIGNED, message=ASSIGNED),
+        updated_at=now,
+    )
+    seat.take(assigned)
     guards = [Unchanged(Kind.TASK, task.id, entry.version), *seat.guards]
     return Decision(f"{task.service_name}: assigned", [Put(Kind.TASK, task.id, assigned)], guards)
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from swarmd.model import Task, TaskState, TaskStatus
 from swarmd.reconcile import Decision
+from swarmd.scheduler import generic
 from swarmd.scheduler.filters import allows, filters_of, reasons
 from swarmd.scheduler.seats import Seat
 from swarmd.store.contract import Entry, Kind, Put, Unchanged
@@ -27,6 +28,7 @@ def _confirm(entry: Entry[Task], seat: Seat, now: datetime) -> Decision | None:
     task, filters = entry.value, filters_of(entry.value)
     guards = [Unchanged(Kind.TASK, task.id, entry.version)]
     if allows(filters, seat):
+        task = replace(task, assigned_generic_resources=generic.chosen(seat.stocks, generic.wanted(task)))
         seat.take(task)
         status = TaskStatus(timestamp=now, state=TaskState.ASSIGNED, message=CONFIRMED)
         why = "confirmed"

@@ -7,7 +7,11 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from swarmd.model import Node, NodeLiveness, NodeState, Task, TaskState
+from swarmd.model import GenericResource, Node, NodeLiveness, NodeState, Task, TaskState
+from swarmd.scheduler import generic
+from swarmd.scheduler.generic import Stock
+from swarmd.scheduler.plugins import Plugin, plugins_of
+from swarmd.scheduler.ports import HostPort, host_ports
 from swarmd.store.contract import Entry, Kind, Snapshot, Unchanged
 
 FAILURES_COUNT_FOR = timedelta(minutes=5)
@@ -28,16 +32,38 @@ class Seat:
     """Nano-CPUs that no task has reserved."""
     free_memory: int
     """Bytes that no task has reserved."""
+    stocks: dict[str, Stock] = field(default_factory=dict)
+    """What no task has of the node's generic resources, by kind."""
+    ports: set[HostPort] = field(default_factory=set)
+    """Those that its tasks publish."""
     tasks: int = 0
     """Those that are to run."""
     by_service: Counter[str] = field(default_factory=Counter)
     failures: Counter[Version] = field(default_factory=Counter)
+    _plugins: frozenset[Plugin] | None = None
+
+    @property
+    def plugins(self) -> frozenset[Plugin]:
+        if self._plugins is None:
+            self._plugins = plugins_of(self.liveness.description.engine.plugins)
+        return self._plugins
+
+    def choose(self, task: Task) -> list[GenericResource]:
+        """Which of the node's generic resources a task gets; the filters have let it pass."""
+        return generic.chosen(self.stocks, generic.wanted(task))
 
     def take(self, task: Task) -> None:
-        """Reservations hold until a task is gone; it counts as a copy only while it is to run."""
+        """Reservations and ports are held until a task is gone; it counts as a copy only while it is to run.
+
+        :param task: with its generic resources assigned.
+        """
         cpus, memory = reserved(task)
         self.free_cpus -= cpus
         self.free_memory -= memory
+        if task.assigned_generic_resources:
+            generic.take(self.stocks, task.assigned_generic_resources)
+        if task.endpoint is not None:
+            self.ports |= host_ports(task)
         if task.desired_state <= TaskState.RUNNING:
             self.tasks += 1
             self.by_service[task.service_id] += 1
@@ -99,4 +125,11 @@ def _seat(entry: Entry[Node], liveness: Entry[NodeLiveness] | None) -> Seat:
         Unchanged(Kind.LIVENESS, node.id, 0 if liveness is None else liveness.version),
     )
     resources = seen.description.resources
-    return Seat(node, seen, guards, resources.nano_cpus, resources.memory_bytes)
+    return Seat(
+        node,
+        seen,
+        guards,
+        resources.nano_cpus,
+        resources.memory_bytes,
+        generic.stocks(resources.generic_resources),
+    )

@@ -1,6 +1,5 @@
 """Which node a task gets, and what it is told while it has none."""
 
-import random
 from collections import Counter
 
 import pytest
@@ -289,45 +288,3 @@ def test_failures_are_remembered_when_the_history_has_forgotten_them(cluster):
     cluster.advance(300)
     memory.learn(cluster.snapshot, cluster.now)
     assert memory.failures() == {}
-
-
-def placed_naively(waiting, seats):
-    """One task after another, each time looking at all nodes: the plainest way to say what is wanted."""
-    for service_id, cpus, most in waiting:
-        fit = [
-            seat
-            for seat in seats
-            if seat["ready"] and seat["cpus"] >= cpus and (not most or seat["copies"][service_id] < most)
-        ]
-        if fit:
-            best = min(fit, key=lambda seat: (seat["copies"][service_id], sum(seat["copies"].values()), seat["id"]))
-            best["copies"][service_id] += 1
-            best["cpus"] -= cpus
-    return {seat["id"]: +seat["copies"] for seat in seats}
-
-
-@pytest.mark.parametrize("seed", range(50))
-def test_tasks_are_placed_as_the_naive_way_would(seed):
-    dice = random.Random(seed)
-    cluster, seats = Simulation(), []
-    for number in range(dice.randint(1, 6)):
-        seat = {"id": f"n{number}", "cpus": dice.randint(1, 6), "copies": Counter(), "ready": dice.random() > 0.2}
-        cluster.add_node(seat["id"], resources=Resources(seat["cpus"], 0))
-        if not seat["ready"]:
-            cluster.set_availability(seat["id"], Availability.PAUSE)
-        seats.append(seat)
-    waiting = []
-    for number in range(dice.randint(1, 4)):
-        replicas, cpus, most = dice.randint(0, 9), dice.choice([0, 0, 1, 2]), dice.choice([0, 0, 1, 2])
-        name = f"s{number}"
-        cluster.add_service(
-            service(name, replicas, resources=reserve(cpus=cpus), placement=Placement(max_replicas=most))
-        )
-        cluster.orchestrate()
-        waiting += [(name, cpus, most)] * replicas
-    cluster.schedule()
-    placed = {seat["id"]: Counter() for seat in seats}
-    for task in cluster.tasks():
-        if task.node_id:
-            placed[task.node_id][task.service_id] += 1
-    assert placed == placed_naively(waiting, seats)
