@@ -18,7 +18,6 @@ from swarmd.model import (
     EndpointSpec,
     Mount,
     MountType,
-    Placement,
     ResourceObject,
     ServiceMode,
     ServiceSpec,
@@ -31,9 +30,8 @@ Keys = tuple[tuple[type, str], ...]
 # Refused unless they are empty.
 
 _PLACEMENT: Keys = (
-    (Placement, "Preferences"),
     (ResourceObject, "GenericResources"),
-)
+)  # fmt: skip
 
 _ENDPOINTS: Keys = (
     # Of the two modes only host's is to come with the next step; ingress needs the routing mesh.
