@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import msgspec
 import structlog
 
 from swarmd.errors import Deposed, Lost, NoLeader
 from swarmd.store.contract import Change, Put, Snapshot, Store, Unchanged
 
 LARGEST_BATCH = 200
-"""Changes, and guards, of one transaction, as swarmkit's store has it."""
+"""Changes of one transaction, as swarmkit's store has it."""
+MOST_GUARDS = 3 * LARGEST_BATCH
+"""Of one transaction: an assignment has three, its task's and its node's two."""
+IN_FLIGHT = 8
+"""Transactions of one plan that are under way at once: etcd takes 100,000 tasks in 1.9 s instead of 4.9 s."""
 LARGEST_BATCH_BYTES = 1 << 20
 """etcd refuses requests of 1.5 MiB."""
 SLICE = 0.05
@@ -29,6 +32,9 @@ FIRST_BACK_OFF, LONGEST_BACK_OFF = 0.1, 2.0
 """Seconds."""
 AFTER_LOSS = 0.01
 """Seconds; a lost race is no outage, but it may be lost again."""
+LONGEST_REST = 1.0
+"""Seconds. After planning a loop rests for as long as planning held the event loop: where something changes all the
+time, as while 20,000 tasks report that they run, it takes half of it at most."""
 LONGEST_SLEEP = 30.0
 """Seconds until a deadline is looked at again: the clock that times a sleep stands still while a machine sleeps."""
 
@@ -104,6 +110,7 @@ class Reconciler:
         self._debounce, self._clock = debounce, clock
         self._log = structlog.get_logger().bind(loop=name)
         self._batch = LARGEST_BATCH
+        self._rested_at = 0.0
 
     async def run(self) -> None:
         """
@@ -145,27 +152,40 @@ class Reconciler:
         plan = await self._planned(snapshot)
         if not plan.decisions:
             return "nothing to do", plan.wake_at
-        made: list[Decision] = []
-        lost: Lost | None = None
-        waiting = list(reversed(plan.decisions))
+        making = _Making(list(reversed(plan.decisions)))
+        wake_at = plan.wake_at
+        del plan  # what is written is let go; 100,000 tasks are 100 MB, and as much once they are encoded
         try:
-            while waiting:
-                batch = _next_batch(waiting, self._batch)
-                try:
-                    await self._commit(batch)
-                except Lost as error:
-                    # Where agents report all the time, a big batch loses each time: smaller ones get through.
-                    self._batch, lost = max(1, len(batch) // 2), error
-                else:
-                    self._batch = min(LARGEST_BATCH, 2 * self._batch)
-                    made += batch
-                await asyncio.sleep(0)  # a store may answer without ever having waited
+            workers = min(IN_FLIGHT, -(-len(making.waiting) // self._batch))
+            if workers == 1:
+                await self._make(making)
+            else:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(workers):
+                        group.create_task(self._make(making))
         finally:
-            if made:
-                self._log.info(_sentence(made), revision=snapshot.revision)
-        if lost is not None:
-            raise lost
-        return _sentence(made), plan.wake_at
+            if making.made:
+                self._log.info(_sentence(making.made), revision=snapshot.revision)
+        if making.trouble is not None:
+            raise making.trouble
+        return _sentence(making.made), wake_at
+
+    async def _make(self, making: _Making) -> None:
+        """One batch after the other, beside others of the same plan, until there are none or the quorum is gone."""
+        while making.waiting and not making.is_hopeless:
+            batch = _next_batch(making.waiting, self._batch)
+            try:
+                await self._commit(batch)
+            except Lost as error:
+                # Where agents report all the time, a big batch loses each time: smaller ones get through.
+                self._batch = max(1, len(batch) // 2)
+                making.note(error)
+            except (NoLeader, Deposed) as error:
+                making.note(error)
+            else:
+                self._batch = min(LARGEST_BATCH, 2 * self._batch)
+                making.made.update(decision.why for decision in batch)
+            await asyncio.sleep(0)  # a store may answer without ever having waited
 
     async def _commit(self, batch: Sequence[Decision]) -> None:
         await self._store.commit(
@@ -176,15 +196,18 @@ class Reconciler:
 
     async def _planned(self, snapshot: Snapshot) -> Plan:
         planning = self._planner(snapshot, self._clock())
-        resumed = time.monotonic()
+        held, resumed = 0.0, time.monotonic()
         while True:
             try:
                 next(planning)
             except StopIteration as end:
+                now = time.monotonic()
+                self._rested_at = now + min(held + now - resumed, LONGEST_REST)
                 plan: Plan = end.value
                 return plan
-            if time.monotonic() - resumed > SLICE:
+            if (passed := time.monotonic() - resumed) > SLICE:
                 await asyncio.sleep(0)
+                held += passed
                 resumed = time.monotonic()
 
     async def _next(self, planned: Snapshot, wake_at: datetime | None) -> Snapshot:
@@ -201,6 +224,7 @@ class Reconciler:
             return self._store.snapshot()
         if self._debounce is not None:
             await self._settle(snapshot, self._debounce)
+        await asyncio.sleep(max(0.0, self._rested_at - time.monotonic()))
         return self._store.snapshot()
 
     async def _settle(self, snapshot: Snapshot, debounce: Debounce) -> None:
@@ -225,6 +249,26 @@ def _has_same_tables(one: Snapshot, other: Snapshot) -> bool:
     )
 
 
+@dataclass
+class _Making:
+    """A plan while it is written."""
+
+    waiting: list[Decision]
+    """The next one last."""
+    made: Counter[str] = field(default_factory=Counter)
+    """Reasons of what was written."""
+    trouble: Lost | NoLeader | Deposed | None = None
+    """The worst that has happened."""
+
+    @property
+    def is_hopeless(self) -> bool:
+        return self.trouble is not None and not isinstance(self.trouble, Lost)
+
+    def note(self, trouble: Lost | NoLeader | Deposed) -> None:
+        if self.trouble is None or isinstance(self.trouble, Lost) or isinstance(trouble, Deposed):
+            self.trouble = trouble
+
+
 def _next_batch(waiting: list[Decision], most: int) -> list[Decision]:
     """Take ``most`` decisions from the end of ``waiting``, or as many as fit into one transaction; at least one."""
     batch: list[Decision] = []
@@ -233,21 +277,17 @@ def _next_batch(waiting: list[Decision], most: int) -> list[Decision]:
     while waiting:
         decision = waiting[-1]
         changes += len(decision.changes)
-        size += sum(_size(change) for change in decision.changes)
+        size += sum(len(change.encoded) for change in decision.changes if isinstance(change, Put))
         guards.update(decision.guards)
-        if batch and (len(batch) == most or max(changes, len(guards)) > LARGEST_BATCH or size > LARGEST_BATCH_BYTES):
+        is_full = changes > LARGEST_BATCH or len(guards) > MOST_GUARDS or size > LARGEST_BATCH_BYTES
+        if batch and (len(batch) == most or is_full):
             break
         batch.append(waiting.pop())
     return batch
 
 
-def _size(change: Change) -> int:
-    return len(msgspec.json.encode(change.value)) if isinstance(change, Put) else 0
-
-
-def _sentence(made: Iterable[Decision], named: int = 5) -> str:
+def _sentence(reasons: Counter[str], named: int = 5) -> str:
     """``web: scaled up (3); db: task ended (1)``; what happened most often first, the rest counted."""
-    reasons = Counter(decision.why for decision in made)
     parts = [f"{why} ({count})" for why, count in reasons.most_common(named)]
     if len(reasons) > named:
         parts.append(f"and {len(reasons) - named} more")

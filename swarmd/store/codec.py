@@ -27,7 +27,6 @@ _TYPES: dict[Kind, type[Value]] = {
 }
 _KINDS = {kind.value.encode(): kind for kind in Kind}
 _DECODERS: dict[Kind, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(type_) for kind, type_ in _TYPES.items()}
-_ENCODER = msgspec.json.Encoder()
 
 
 def prefix(kind: Kind) -> bytes:
@@ -47,10 +46,6 @@ def kind_and_id(key: bytes) -> tuple[Kind, str] | None:
     """What an entry's key says; None: the key is none of an entry."""
     kind, _, id = key.removeprefix(ROOT).partition(b"/")
     return (_KINDS[kind], id.decode()) if kind in _KINDS and id else None
-
-
-def encode(value: Value) -> bytes:
-    return _ENCODER.encode(value)
 
 
 def decode(kind: Kind, value: bytes) -> Value:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Generic, Protocol, TypeVar
+
+import msgspec
 
 from swarmd.model import Cluster, Config, Node, NodeLiveness, Service, ServiceUpdate, Task
 
@@ -64,11 +67,19 @@ class Snapshot:
 Value = Cluster | Node | NodeLiveness | Service | ServiceUpdate | Config | Task
 
 
+_ENCODER = msgspec.json.Encoder()
+
+
 @dataclass(frozen=True)
 class Put:
     kind: Kind
     id: str
     value: Value
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The value as it is stored. Made once: whoever has asked for its size has it already made."""
+        return _ENCODER.encode(self.value)
 
 
 @dataclass(frozen=True)

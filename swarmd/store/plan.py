@@ -117,7 +117,7 @@ def plan(
     success += [_name_operation(name) for name in names if name.before != name.after]
     for change in changes:
         key = codec.key(change.kind, change.id)
-        success.append(_put(key, codec.encode(change.value)) if isinstance(change, Put) else _delete(key))
+        success.append(_put(key, change.encoded) if isinstance(change, Put) else _delete(key))
 
     read = [operation, codec.LEADER, *named, *(codec.name_key(name.kind, name.name) for name in names)]
     most = max(len(compare), len(success), len(read))

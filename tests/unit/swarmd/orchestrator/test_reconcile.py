@@ -1,8 +1,10 @@
 """The leader's loops on a store: what they do about lost races, outages, other leaders and deadlines."""
 
 import asyncio
+import time
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from msgspec.structs import replace
@@ -12,7 +14,7 @@ from swarmd import orchestrator, scheduler
 from swarmd.errors import Deposed, Lost, NoLeader
 from swarmd.model import ContainerSpec, TaskStatus
 from swarmd.orchestrator.plan import planning
-from swarmd.reconcile import LARGEST_BATCH, Debounce, Decision, Plan, Reconciler, now_utc
+from swarmd.reconcile import IN_FLIGHT, LARGEST_BATCH, MOST_GUARDS, Debounce, Decision, Plan, Reconciler, now_utc
 from swarmd.store.contract import Kind, Put, Unchanged
 from swarmd.store.memory import MemoryStore
 
@@ -138,7 +140,7 @@ async def test_a_lost_race_is_planned_again_from_what_won_it():
 async def test_a_cycle_makes_what_it_can_and_then_says_that_it_lost():
     store = Racing([Put(Kind.SERVICE, "web", service("web", 1))])
     store.lead()
-    await create(store, service("web", LARGEST_BATCH - 1))  # and one guard more, for the service
+    await create(store, service("web", LARGEST_BATCH))
     await create(store, service("db", 3))
     with pytest.raises(Lost):
         await Reconciler("orchestrator", store, store.epoch, planning).cycle(store.snapshot())
@@ -219,8 +221,128 @@ async def test_many_changes_go_in_transactions_of_bounded_size():
     store.lead()
     await create(store, service("web", 1000))
     await Reconciler("orchestrator", store, store.epoch, planning).cycle(store.snapshot())
-    most = LARGEST_BATCH - 1  # one guard is the service's
-    assert store.sizes == [most] * 5 + [1000 - 5 * most]
+    assert store.sizes == [LARGEST_BATCH] * (1000 // LARGEST_BATCH)
+
+
+async def test_decisions_with_many_guards_make_smaller_transactions():
+    store = Racing([])
+    store.lead()
+
+    def planner(snapshot, now):
+        yield
+        guards = [Unchanged(Kind.NODE, f"n{number}", 0) for number in range(MOST_GUARDS)]
+        each = MOST_GUARDS // 20
+        return Plan(
+            [replace_guards(decide(f"s{number}"), guards[number * each : (number + 1) * each]) for number in range(20)]
+        )
+
+    await Reconciler("guarded", store, store.epoch, planner).cycle(store.snapshot())
+    assert store.sizes == [19, 1]  # each has one more, for the service
+
+
+def replace_guards(decision, more):
+    return Decision(decision.why, decision.changes, [*decision.guards, *more])
+
+
+class Slow(MemoryStore):
+    """Leaders' commits are made when they are let go, all that wait at once; then some fail."""
+
+    def __init__(self, failures=()):
+        super().__init__()
+        self.waiting, self._failures = [], list(failures)
+
+    async def commit(self, changes, *, guards=(), epoch=None):
+        if epoch is not None:
+            gate = asyncio.get_running_loop().create_future()
+            self.waiting.append(gate)
+            await gate
+            if self._failures and (failure := self._failures.pop(0)):
+                raise failure
+        return await super().commit(changes, guards=guards, epoch=epoch)
+
+    def let_go(self):
+        gates, self.waiting = self.waiting, []
+        for gate in gates:
+            gate.set_result(None)
+        return len(gates)
+
+
+@asynccontextmanager
+async def a_cycle_of_many(store, batches):
+    """Yields once as many commits are under way as may be."""
+    store.lead()
+    await create(store, service("web", batches * LARGEST_BATCH))
+    cycle = asyncio.ensure_future(Reconciler("orchestrator", store, store.epoch, planning).cycle(store.snapshot()))
+    async with asyncio.timeout(SECONDS):
+        while len(store.waiting) < min(batches, IN_FLIGHT):
+            await asyncio.sleep(0)
+        yield cycle
+        await asyncio.wait([cycle])
+
+
+async def let_all_go(store, cycle):
+    while not cycle.done():
+        store.let_go()
+        await asyncio.sleep(0)
+
+
+async def test_transactions_of_one_plan_are_under_way_at_once():
+    store = Slow()
+    async with a_cycle_of_many(store, IN_FLIGHT + 3) as cycle:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert len(store.waiting) == IN_FLIGHT
+        await let_all_go(store, cycle)
+    assert len(store.snapshot().tasks) == (IN_FLIGHT + 3) * LARGEST_BATCH
+
+
+async def test_one_that_loses_does_not_keep_the_others_from_being_made():
+    store = Slow([Lost()])
+    async with a_cycle_of_many(store, IN_FLIGHT + 3) as cycle:
+        await let_all_go(store, cycle)
+    assert isinstance(cycle.exception(), Lost)
+    assert len(store.snapshot().tasks) == (IN_FLIGHT + 2) * LARGEST_BATCH
+
+
+@pytest.mark.parametrize(
+    ("failures", "raised"),
+    [((Lost, NoLeader, Lost), NoLeader), ((Lost, Deposed, NoLeader), Deposed), ((NoLeader, Lost, Deposed), Deposed)],
+)
+async def test_without_quorum_or_leadership_no_more_is_tried_but_what_is_under_way_ends(failures, raised):
+    store = Slow([failure() for failure in failures])
+    async with a_cycle_of_many(store, IN_FLIGHT + 3) as cycle:
+        await let_all_go(store, cycle)
+    assert isinstance(cycle.exception(), raised)
+    assert len(store.snapshot().tasks) == (IN_FLIGHT - 3) * LARGEST_BATCH
+
+
+async def test_a_cycle_that_is_cancelled_leaves_nothing_running():
+    store = Slow()
+    async with a_cycle_of_many(store, IN_FLIGHT) as cycle:
+        gates = store.waiting
+        cycle.cancel()
+    assert cycle.cancelled()
+    assert all(gate.cancelled() for gate in gates)
+
+
+async def test_planning_rests_as_long_as_it_took():
+    """What changes meanwhile is planned together: planning takes half of the time at most."""
+    store = MemoryStore()
+    store.lead()
+    planned = []
+
+    def planner(snapshot, now):
+        planned.append((len(snapshot.services), time.monotonic()))
+        yield
+        time.sleep(0.1)
+        return Plan([])
+
+    async with running(Reconciler("busy", store, store.epoch, planner).run()), asyncio.timeout(SECONDS):
+        while len(planned) < 5:
+            await create(store, service(f"s{len(store.snapshot().services)}"))
+            await asyncio.sleep(0.001)
+    begun = [moment for _, moment in planned]
+    assert all(later - earlier >= 0.19 for earlier, later in pairwise(begun))
 
 
 async def test_big_specs_make_smaller_transactions():

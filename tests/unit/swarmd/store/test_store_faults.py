@@ -204,7 +204,7 @@ async def test_a_commit_that_lost_is_not_made_by_an_attempt_that_arrives_late(et
         writing = asyncio.create_task(store.commit([put_task("t2")], guards=[Unchanged(Kind.TASK, "t2", 0)]))
         await attempts_of(relay)  # the first is on its way
         key = codec.key(Kind.TASK, "t2")
-        await direct.put(key, codec.encode(put_task("t2", TaskState.RUNNING).value))
+        await direct.put(key, put_task("t2", TaskState.RUNNING).encoded)
         relay.hold_requests = False
         relay.cut()
         with pytest.raises(Lost):
@@ -294,7 +294,7 @@ async def test_the_mirror_catches_up_when_it_is_far_behind(etcd_members: Members
         await store.commit([put_task("t0")])
         relay.open = False
         relay.cut()
-        value = codec.encode(put_task("t0").value)
+        value = put_task("t0").encoded
         keys = [codec.key(Kind.TASK, f"t{number}") for number in range(2500)]
         await asyncio.gather(*(direct.put(key, value) for key in keys))
         relay.open = True
