@@ -1,5 +1,6 @@
 """What each node is told of its tasks."""
 
+import random
 from datetime import timedelta
 
 import msgspec
@@ -133,3 +134,27 @@ def test_thousands_of_tasks_are_told_in_parts_and_the_last_knows_all():
     assert [task for part in parts for task in part.tasks] == tasks
     *earlier, last = parts
     assert last.known == [task.id for part in earlier for task in part.tasks]
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_what_a_node_was_told_adds_up_to_what_is_its(cluster, seed):
+    """Tasks come, change, go and come again, in any order of the table."""
+    dice, told = random.Random(seed), {"n1": {}, "n2": {}}
+    tasks = {}
+    for step in range(20):
+        for _ in range(dice.randint(0, 4)):
+            number = dice.randint(1, 9)
+            task_id = f"t{number}"
+            if dice.random() < 0.4:
+                tasks.pop(task_id, None)
+            else:
+                task = a_task(task_id, f"n{number % 2 + 1}", desired=TaskState.RUNNING)
+                tasks[task_id] = msgspec.structs.replace(task, service_labels={"step": str(step)})
+        order = dice.sample(list(tasks), len(tasks)) if dice.random() < 0.3 else tasks
+        for node_id, difference in cluster.becomes(*(tasks[task_id] for task_id in order)).items():
+            for task_id in difference.removed:
+                told[node_id].pop(task_id, None)
+            told[node_id] |= difference.tasks
+        for node_id, its in told.items():
+            assert {task.id: task for task in cluster.assigned.of(node_id)} == its
+            assert its == {task.id: task for task in tasks.values() if task.node_id == node_id}
