@@ -7,20 +7,24 @@ what it changes, since orchestrators write the same tasks: a lost race is planne
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import msgspec
 import structlog
 
-from swarmd.errors import Lost, NoLeader
+from swarmd.errors import Deposed, Lost, NoLeader
 from swarmd.model import Node, NodeDescription, NodeLiveness, NodeState, Task, TaskState, TaskStatus
 from swarmd.store import Change, Entry, Kind, Put, Snapshot, Store, Unchanged
 
 PAUSE = 0.05
 """Seconds between two batches; the first after a quiet time is written at once. swarmkit waits up to 0.1 s."""
-MOST_IN_A_TRANSACTION = 100
+MOST_IN_A_TRANSACTION = 200
+LARGEST_TRANSACTION = 1 << 20
+"""Bytes. A status is written with its task, whose spec may have 1 MiB; etcd takes 8 MiB in one request."""
+IN_FLIGHT = 4
+"""Transactions under way at once."""
 FIRST_BACK_OFF, LONGEST_BACK_OFF = 0.1, 2.0
 
 log = structlog.get_logger()
@@ -177,19 +181,55 @@ class Writes:
         snapshot = self._store.snapshot()
         back_off = FIRST_BACK_OFF
         while writes := plan(snapshot, batch, self._now()):
-            try:
-                for start in range(0, len(writes), MOST_IN_A_TRANSACTION):
-                    part = writes[start : start + MOST_IN_A_TRANSACTION]
-                    guards = list(dict.fromkeys(write.guard for write in part))
-                    await self._store.commit([write.change for write in part], guards=guards, epoch=self._epoch)
+            trouble = await self._commit_all(transactions(writes))
+            if trouble is None:
                 return
-            except Lost:
-                log.debug("another write came first: planning again")
-            except NoLeader:
+            if isinstance(trouble, Deposed):
+                raise trouble
+            if isinstance(trouble, NoLeader):
                 log.warning("the quorum did not answer: statuses and states of nodes wait for it", after=back_off)
                 await asyncio.sleep(back_off)
                 back_off = min(2 * back_off, LONGEST_BACK_OFF)
+            else:
+                log.debug("another write came first: planning again")
             snapshot = await fresh(self._store)
+
+    async def _commit_all(self, waiting: Iterator[list[Write]]) -> Lost | NoLeader | Deposed | None:
+        """Some transactions at once; after a failure no more are begun.
+
+        :returns: the first failure.
+        """
+        troubles: list[Lost | NoLeader | Deposed] = []
+
+        async def work() -> None:
+            for part in waiting:
+                guards = list(dict.fromkeys(write.guard for write in part))
+                try:
+                    await self._store.commit([write.change for write in part], guards=guards, epoch=self._epoch)
+                except (Lost, NoLeader, Deposed) as error:
+                    troubles.append(error)
+                if troubles:
+                    return
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(IN_FLIGHT):
+                group.create_task(work())
+        return troubles[0] if troubles else None
+
+
+def transactions(writes: Iterable[Write]) -> Iterator[list[Write]]:
+    """Writes, cut into what one transaction may hold; at least one in each."""
+    part: list[Write] = []
+    size = 0
+    for write in writes:
+        bytes_ = len(write.change.encoded) if isinstance(write.change, Put) else 0
+        if part and (len(part) == MOST_IN_A_TRANSACTION or size + bytes_ > LARGEST_TRANSACTION):
+            yield part
+            part, size = [], 0
+        part.append(write)
+        size += bytes_
+    if part:
+        yield part
 
 
 async def fresh(store: Store) -> Snapshot:

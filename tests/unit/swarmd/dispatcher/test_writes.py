@@ -3,21 +3,34 @@
 import asyncio
 from datetime import timedelta
 
+import msgspec
 import pytest
 from leader_and_agents import NOW, a_node, a_task
 
-from swarmd.dispatcher.writes import Sighting, Writes, advanced, seen
+from swarmd.dispatcher.writes import (
+    IN_FLIGHT,
+    LARGEST_TRANSACTION,
+    MOST_IN_A_TRANSACTION,
+    Sighting,
+    Write,
+    Writes,
+    advanced,
+    seen,
+    transactions,
+)
 from swarmd.errors import Deposed, Lost, NoLeader
 from swarmd.model import (
+    ContainerSpec,
     Node,
     NodeDescription,
     NodeLiveness,
     NodeState,
     Task,
+    TaskSpec,
     TaskState,
     TaskStatus,
 )
-from swarmd.store import Delete, Entry, Kind, Put
+from swarmd.store import Delete, Entry, Kind, Put, Unchanged
 from swarmd.store.memory import MemoryStore
 
 LATER = NOW + timedelta(seconds=9)
@@ -164,12 +177,44 @@ async def test_what_was_said_is_stored_when_it_has_settled(scene):
 
 
 async def test_many_reports_are_few_transactions(scene):
-    await scene.put(*(a_task(f"x{n}") for n in range(250)))
-    for n in range(250):
+    many = MOST_IN_A_TRANSACTION * 2 + 1
+    await scene.put(*(a_task(f"x{n}") for n in range(many)))
+    for n in range(many):
         scene.writes.report("n1", {f"x{n}": status(TaskState.RUNNING)})
     await scene.settled()
-    assert {scene.state(f"x{n}") for n in range(250)} == {TaskState.RUNNING}
+    assert {scene.state(f"x{n}") for n in range(many)} == {TaskState.RUNNING}
     assert scene.store.commits == 3
+
+
+async def test_transactions_are_under_way_at_once_and_one_that_loses_is_made_again(scene):
+    """The first waits until three others have come to its side, and then loses."""
+    many = MOST_IN_A_TRANSACTION * 5
+    await scene.put(*(a_task(f"x{n}") for n in range(many)))
+    together = asyncio.Barrier(IN_FLIGHT)
+
+    async def waits():
+        await together.wait()
+
+    async def waits_and_loses():
+        await together.wait()
+        raise Lost
+
+    scene.store.before_commit = [waits_and_loses, *[waits] * (IN_FLIGHT - 1)]
+    for n in range(many):
+        scene.writes.report("n1", {f"x{n}": status(TaskState.RUNNING)})
+    await scene.settled()
+    assert {scene.state(f"x{n}") for n in range(many)} == {TaskState.RUNNING}
+
+
+def test_what_is_too_big_for_one_transaction_goes_into_several():
+    """Each status is written with its task, and so with the whole spec."""
+    big = TaskSpec(container_spec=ContainerSpec(image="img", env=["X=" + "x" * (LARGEST_TRANSACTION // 3)]))
+    tasks = [msgspec.structs.replace(a_task(f"x{n}"), spec=big) for n in range(5)]
+    writes = [Write(Put(Kind.TASK, task.id, task), Unchanged(Kind.TASK, task.id, 1)) for task in tasks]
+    assert [len(part) for part in transactions(writes)] == [2, 2, 1]
+    huge = msgspec.structs.replace(tasks[0], spec=TaskSpec(ContainerSpec(image="i" * 2 * LARGEST_TRANSACTION)))
+    alone = Write(Put(Kind.TASK, huge.id, huge), writes[0].guard)
+    assert [len(part) for part in transactions([alone, *writes[1:2]])] == [1, 1]
 
 
 async def test_of_two_reports_the_one_that_is_further_counts(scene):
