@@ -10,7 +10,7 @@ PACKAGES := lxc mmdebstrap btrfs-progs dnsmasq-base slirp4netns nftables iproute
 VAGRANT_PACKAGES := vagrant vagrant-libvirt libvirt-daemon libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils \
 	ipxe-qemu busybox-static e2fsprogs zstd
 
-.PHONY: help setup setup-vagrant up test unit lab test-interruptions test-vagrant test-boxes test-cgroup2 test-walkthrough test-swarmd test-swarmd-vagrant test-kills check format bench bench-vagrant bench-swarmd clean
+.PHONY: help setup setup-vagrant up test unit lab test-interruptions test-vagrant test-boxes test-cgroup2 test-walkthrough test-swarmd test-swarmd-vagrant test-kills check format bench bench-vagrant bench-swarmd bench-scale clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 28
@@ -79,6 +79,9 @@ bench-vagrant: setup-vagrant ## The figures of virtual machines
 
 bench-swarmd: setup ## swarmd beside Docker's swarm mode: half an hour; by hand, python -m bench.swarmd --long
 	$(BIN)/python -m bench.swarmd
+
+bench-scale: setup ## The leader's loops with 100,000 tasks on 1,000 nodes, and a real etcd
+	$(BIN)/python -m bench.scale
 
 clean: ## Take the labs away and remove .venv/
 	-$(BIN)/provision down --all

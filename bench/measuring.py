@@ -27,12 +27,19 @@ class Row:
     goal: str
     values: list[float] = field(default_factory=list)
     unit: str = "s"
+    digits: int = 1
 
     def words(self) -> tuple[str, str, str, str, str]:
         if not self.values:
             return self.what, "-", "-", "0", self.goal
         median, worst = statistics.median(self.values), max(self.values)
-        return self.what, f"{median:.1f} {self.unit}", f"{worst:.1f} {self.unit}", str(len(self.values)), self.goal
+        return (
+            self.what,
+            f"{median:.{self.digits}f} {self.unit}",
+            f"{worst:.{self.digits}f} {self.unit}",
+            str(len(self.values)),
+            self.goal,
+        )
 
 
 class Runner:
