@@ -24,6 +24,8 @@ class Filter:
     allows: Callable[[Seat], bool]
     explain: Callable[[int], str]
     """Why so many nodes, one at least, were refused."""
+    is_about_tasks: bool = False
+    """Whether the answer may change by tasks that the node is given."""
 
 
 def filters_of(task: Task) -> list[Filter]:
@@ -39,6 +41,7 @@ def filters_of(task: Task) -> list[Filter]:
                     cpus <= seat.free_cpus and memory <= seat.free_memory and generic.suffice(seat.stocks, kinds)
                 ),
                 _on("insufficient resources on {}"),
+                is_about_tasks=True,
             )
         )
     drivers = needed_plugins(task)
@@ -57,11 +60,21 @@ def filters_of(task: Task) -> list[Filter]:
         filters.append(Filter(lambda seat: _runs_any(platforms, seat), _on("unsupported platform on {}")))
     ports = host_ports(task)
     if ports:
-        filters.append(Filter(lambda seat: ports.isdisjoint(seat.ports), _on("host-mode port already in use on {}")))
+        filters.append(
+            Filter(
+                lambda seat: ports.isdisjoint(seat.ports),
+                _on("host-mode port already in use on {}"),
+                is_about_tasks=True,
+            )
+        )
     if placement.max_replicas:
         most, service_id = placement.max_replicas, task.service_id
         filters.append(
-            Filter(lambda seat: seat.by_service[service_id] < most, _on("max replicas per node limit exceed"))
+            Filter(
+                lambda seat: seat.by_service[service_id] < most,
+                lambda _: "max replicas per node limit exceed",
+                is_about_tasks=True,
+            )
         )
     return filters
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from swarmd.model import Task, TaskState, TaskStatus
 from swarmd.reconcile import Decision, Plan, Planning, complete
+from swarmd.scheduler import generic
 from swarmd.scheduler.filters import Filter, explain, filters_of
 from swarmd.scheduler.preassigned import confirm
 from swarmd.scheduler.preferences import tree
@@ -67,30 +68,28 @@ def _place_group(
 
     :param left: is given those that fit nowhere.
     """
-    filters = filters_of(group[0].value)
-    candidates = tree(group[0].value, filters, seats)
+    example = group[0].value
+    filters = filters_of(example)
+    candidates = tree(example, filters, seats)
+    kinds = generic.wanted(example)
+    status = TaskStatus(timestamp=now, state=TaskState.ASSIGNED, message=ASSIGNED)
+    why = f"{example.service_name}: assigned"
     for number, entry in enumerate(group):
         seat = candidates.best()
         if seat is None:
             left.append((filters, group[number:]))
             return
-        decision = _assign(entry, seat, now)
+        task = replace(
+            entry.value,
+            node_id=seat.node.id,
+            assigned_generic_resources=generic.chosen(seat.stocks, kinds),
+            status=status,
+            updated_at=now,
+        )
+        seat.take(task)
         candidates.taken()
-        yield decision
-
-
-def _assign(entry: Entry[Task], seat: Seat, now: datetime) -> Decision:
-    task = entry.value
-    assigned = replace(
-        task,
-        node_id=seat.node.id,
-        assigned_generic_resources=seat.choose(task),
-        status=TaskStatus(timestamp=now, state=TaskState.ASSIGNED, message=ASSIGNED),
-        updated_at=now,
-    )
-    seat.take(assigned)
-    guards = [Unchanged(Kind.TASK, task.id, entry.version), *seat.guards]
-    return Decision(f"{task.service_name}: assigned", [Put(Kind.TASK, task.id, assigned)], guards)
+        guards = (Unchanged(Kind.TASK, task.id, entry.version), *seat.guards)
+        yield Decision(why, (Put(Kind.TASK, task.id, task),), guards)
 
 
 def _leave(entry: Entry[Task], reason: str, now: datetime) -> Decision | None:

@@ -40,7 +40,8 @@ class Tree(Protocol):
 
 class _Nodes:
     def __init__(self, example: Task, filters: Sequence[Filter], seats: Iterable[Seat]) -> None:
-        self._example, self._filters = example, filters
+        self._example = example
+        self._may_change = [each for each in filters if each.is_about_tasks]
         self._heap: list[tuple[Rank, Seat]] = [(rank(example, seat), seat) for seat in seats if allows(filters, seat)]
         heapq.heapify(self._heap)
 
@@ -49,7 +50,7 @@ class _Nodes:
 
     def taken(self) -> None:
         _, seat = self._heap[0]
-        if allows(self._filters, seat):
+        if allows(self._may_change, seat):
             heapq.heapreplace(self._heap, (rank(self._example, seat), seat))
         else:
             heapq.heappop(self._heap)

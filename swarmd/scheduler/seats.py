@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from swarmd.model import GenericResource, Node, NodeLiveness, NodeState, Task, TaskState
+from swarmd.model import Node, NodeLiveness, NodeState, Task, TaskState
 from swarmd.scheduler import generic
 from swarmd.scheduler.generic import Stock
 from swarmd.scheduler.plugins import Plugin, plugins_of
@@ -47,10 +47,6 @@ class Seat:
         if self._plugins is None:
             self._plugins = plugins_of(self.liveness.description.engine.plugins)
         return self._plugins
-
-    def choose(self, task: Task) -> list[GenericResource]:
-        """Which of the node's generic resources a task gets; the filters have let it pass."""
-        return generic.chosen(self.stocks, generic.wanted(task))
 
     def take(self, task: Task) -> None:
         """Reservations and ports are held until a task is gone; it counts as a copy only while it is to run.
