@@ -30,8 +30,8 @@ class NodeState(enum.StrEnum):
     DISCONNECTED = "disconnected"
 
 
-class Object(msgspec.Struct, frozen=True, rename=docker_name, omit_defaults=True):
-    """Common to all stored objects."""
+class Object(msgspec.Struct, frozen=True, rename=docker_name, omit_defaults=True, gc=False):
+    """Common to all stored objects. As with Spec, the garbage collector need not look at them."""
 
 
 class Resources(Object, frozen=True):

@@ -29,12 +29,15 @@ _KINDS = {kind.value.encode(): kind for kind in Kind}
 _DECODERS: dict[Kind, msgspec.json.Decoder[Any]] = {kind: msgspec.json.Decoder(type_) for kind, type_ in _TYPES.items()}
 
 
+_PREFIXES = {kind: ROOT + kind.value.encode() + b"/" for kind in Kind}
+
+
 def prefix(kind: Kind) -> bytes:
-    return ROOT + kind.value.encode() + b"/"
+    return _PREFIXES[kind]
 
 
 def key(kind: Kind, id: str) -> bytes:
-    return prefix(kind) + id.encode()
+    return _PREFIXES[kind] + id.encode()
 
 
 def name_key(kind: Kind, name: str) -> bytes:

@@ -30,7 +30,7 @@ from swarmd.model import (
     TaskStatus,
     new_id,
 )
-from swarmd.store import Kind, codec
+from swarmd.store import Kind, Put, codec
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
 
@@ -63,7 +63,7 @@ def test_a_spec_comes_unchanged_through_api_store_wire_and_disk(tmp_path, spec):
     assert read == spec
 
     service = Service(new_id(), read, 1, NOW, NOW, previous_spec=spec, registry_auth="sealed")
-    stored = codec.decode(Kind.SERVICE, codec.encode(service))
+    stored = codec.decode(Kind.SERVICE, Put(Kind.SERVICE, service.id, service).encoded)
     assert stored == service
 
     task = Task(
@@ -82,7 +82,7 @@ def test_a_spec_comes_unchanged_through_api_store_wire_and_disk(tmp_path, spec):
         ran_at=NOW,
     )
     told = wire.from_dispatcher(wire.encode(wire.Assignments(complete=True, tasks=[task], credentials={task.id: "x"})))
-    assert told.tasks == [codec.decode(Kind.TASK, codec.encode(task))] == [task]
+    assert told.tasks == [codec.decode(Kind.TASK, Put(Kind.TASK, task.id, task).encoded)] == [task]
     assert told.credentials == {task.id: "x"}
 
     storage = Storage(tmp_path)
