@@ -52,6 +52,9 @@ def placing(snapshot: Snapshot, now: datetime, failures: Failures | None = None)
         for decision in _place_group(group, list(seats.values()), now, left):
             decisions.append(decision)
             yield
+    # Each is guarded by its node: side by side they share the guards (of 100,000 on 1,000 nodes two thirds are saved),
+    # and a node that has changed spoils one transaction.
+    decisions.sort(key=_node_of)
     for filters, entries in left:  # once all are placed: what one group took is a reason for the others
         reason = explain(filters, seats.values())
         for entry in entries:
@@ -90,6 +93,11 @@ def _place_group(
         candidates.taken()
         guards = (Unchanged(Kind.TASK, task.id, entry.version), *seat.guards)
         yield Decision(why, (Put(Kind.TASK, task.id, task),), guards)
+
+
+def _node_of(decision: Decision) -> str:
+    """Empty where a task is only told why it still waits."""
+    return decision.guards[1].id if len(decision.guards) > 1 else ""
 
 
 def _leave(entry: Entry[Task], reason: str, now: datetime) -> Decision | None:

@@ -228,6 +228,14 @@ def test_an_assignment_holds_only_while_the_task_and_the_node_are_as_they_were(c
     }
 
 
+def test_assignments_to_one_node_stand_together_so_that_they_are_written_together(cluster):
+    cluster.add_service(service("web", 6))
+    cluster.add_service(service("db", 6))
+    cluster.orchestrate()
+    nodes = [decision.changes[0].value.node_id for decision in cluster.schedule().decisions]
+    assert nodes == ["a"] * 4 + ["b"] * 4 + ["c"] * 4
+
+
 def fail_on(cluster, name, times, service_id="web"):
     """The only task is put on a node and fails there, again and again."""
     for _ in range(times):
