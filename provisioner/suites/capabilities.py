@@ -16,9 +16,9 @@ PROBES = {
 
 
 OVERLAY_NETWORKS = "overlay networks"
-PUBLISHED_PORTS = "published ports"
+ROUTING_MESH = "routing mesh"
 SERVICE_LOGS = "service logs"
-NOT_YET = {"swarmd": frozenset({OVERLAY_NETWORKS, PUBLISHED_PORTS})}
+NOT_YET = {"swarmd": frozenset({OVERLAY_NETWORKS, ROUTING_MESH})}
 """What an engine of our own is still to learn."""
 
 

@@ -15,10 +15,8 @@ from swarmd.model import (
     CAConfig,
     ConfigSpec,
     ContainerSpec,
-    EndpointSpec,
     Mount,
     MountType,
-    ResourceObject,
     ServiceMode,
     ServiceSpec,
     TaskDefaults,
@@ -28,15 +26,6 @@ from swarmd.model import (
 Keys = tuple[tuple[type, str], ...]
 
 # Refused unless they are empty.
-
-_PLACEMENT: Keys = (
-    (ResourceObject, "GenericResources"),
-)  # fmt: skip
-
-_ENDPOINTS: Keys = (
-    # Of the two modes only host's is to come with the next step; ingress needs the routing mesh.
-    (EndpointSpec, "Ports"),
-)
 
 _SECRETS_AND_CONFIGS: Keys = (
     (ContainerSpec, "Secrets"),
@@ -81,6 +70,6 @@ def _by_struct(*groups: Iterable[tuple[type, str]]) -> NotYet:
     return {kind: frozenset(names) for kind, names in keys.items()}
 
 
-NOT_YET = _by_struct(_PLACEMENT, _ENDPOINTS, _SECRETS_AND_CONFIGS, _NETWORKS, _RUNTIMES, _SWARM)
+NOT_YET = _by_struct(_SECRETS_AND_CONFIGS, _NETWORKS, _RUNTIMES, _SWARM)
 PRESENT = _by_struct(_JOBS)
 WORDS: frozenset[enum.Enum] = frozenset({MountType.NPIPE, MountType.CLUSTER})

@@ -9,7 +9,7 @@ import pytest
 from testinfra.host import Host
 
 from provisioner.lab import HostSpec
-from provisioner.suites.capabilities import PUBLISHED_PORTS
+from provisioner.suites.capabilities import ROUTING_MESH
 from provisioner.suites.connection import output
 from provisioner.suites.docker_cli import running, tasks, told
 from provisioner.suites.waiting import wait_until
@@ -45,7 +45,7 @@ def port(workspace: Workspace, manager: Host) -> Iterator[int]:
     output(manager, "docker service rm %s", name)
 
 
-@pytest.mark.needs(PUBLISHED_PORTS)
+@pytest.mark.needs(ROUTING_MESH)
 @pytest.mark.needs("ip_vs", engine="docker")
 def test_every_host_answers(host_name: str, host_spec: HostSpec, port: int, manager: Host) -> None:
     """A published port answers on {host_name}, wherever the task runs."""

@@ -11,7 +11,15 @@ from swarmd.api.decoding import not_implemented
 from swarmd.api.validation.container import check_container, check_templates
 from swarmd.api.validation.endpoint import check_endpoint
 from swarmd.errors import InvalidArgument
-from swarmd.model import ResourceObject, RestartPolicy, ServiceSpec, TaskSpec, UpdateConfig
+from swarmd.model import (
+    EndpointSpec,
+    PortConfigPublishMode,
+    ResourceObject,
+    RestartPolicy,
+    ServiceSpec,
+    TaskSpec,
+    UpdateConfig,
+)
 
 LARGEST_SPEC = 1 << 20
 """Bytes of a service's spec as it is stored. Each of its tasks has a copy, and a task goes to its node in one message;
@@ -25,7 +33,7 @@ _DNS_LABEL = re.compile(r"[a-zA-Z0-9](?:[-_]*[A-Za-z0-9]+)*")
 def check_service(spec: ServiceSpec) -> None:
     """
     :raises InvalidArgument: a value is not allowed.
-    :raises swarmd.errors.NotImplementedYet: a failed update is to be rolled back.
+    :raises swarmd.errors.NotImplementedYet: a failed update is to be rolled back, or a port published in ingress mode.
     :raises swarmd.errors.ClusterError: a constraint cannot be read; Docker answers 500 to that.
     """
     if not spec.name:
@@ -41,6 +49,7 @@ def check_service(spec: ServiceSpec) -> None:
     if spec.update_config is not None and spec.update_config.failure_action == "rollback":
         raise not_implemented("UpdateConfig.FailureAction rollback")
     check_endpoint(spec.endpoint_spec)
+    _require_host_mode(spec.endpoint_spec)
     if spec.replicas >= 1 << 63:
         raise InvalidArgument("Number of replicas must be non-negative")
     _check_size(spec)
@@ -84,6 +93,13 @@ def _check_update(config: UpdateConfig | None) -> None:
         raise InvalidArgument("TaskSpec: update-monitor cannot be negative")
     if not 0 <= config.max_failure_ratio <= 1:
         raise InvalidArgument("TaskSpec: update-maxfailureratio cannot be less than 0 or bigger than 1")
+
+
+def _require_host_mode(endpoint: EndpointSpec | None) -> None:
+    """Of ports; ingress, which is what is not said, needs the routing mesh."""
+    ports = endpoint.ports if endpoint is not None else []
+    if any(port.publish_mode is PortConfigPublishMode.INGRESS for port in ports):
+        raise not_implemented("EndpointSpec.Ports.PublishMode ingress")
 
 
 def _check_size(spec: ServiceSpec) -> None:

@@ -220,7 +220,16 @@ async def test_a_service_without_a_name_gets_one(swarm):
         ),
         (spec(container={"isolation": "hyperv"}), 501, "TaskTemplate.ContainerSpec.Isolation"),
         (spec(Networks=[{"Target": "n"}]), 501, "TaskTemplate.Networks"),
-        (spec() | {"EndpointSpec": {"ports": [{"TargetPort": 80}]}}, 501, "EndpointSpec.Ports"),
+        (
+            spec() | {"EndpointSpec": {"ports": [{"TargetPort": 80}]}},
+            501,
+            "EndpointSpec.Ports.PublishMode ingress",
+        ),
+        (
+            spec() | {"EndpointSpec": {"Mode": "dnsrr", "Ports": [{"TargetPort": 80}]}},
+            400,
+            "EndpointSpec: port published with ingress mode can't be used with dnsrr mode",
+        ),
         (spec() | {"UpdateConfig": {"FailureAction": "rollback"}}, 501, "UpdateConfig.FailureAction rollback is not"),
         (spec() | {"Mode": {"Global": {}, "Replicated": {}}}, 400, "must specify only one service mode"),
         (spec() | {"mode": {"replicatedjob": {}}}, 501, "Mode.ReplicatedJob"),

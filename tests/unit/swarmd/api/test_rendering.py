@@ -1,4 +1,4 @@
-"""What Docker shows of the fields that no test of the API can send yet."""
+"""What Docker shows of fields that the tests of the API do not send."""
 
 from __future__ import annotations
 

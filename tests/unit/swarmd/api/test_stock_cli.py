@@ -226,7 +226,7 @@ async def test_what_is_not_there_yet_is_said(docker):
     await docker("service create -d --name web nginx")
     for line, words in (
         ("service create -d --update-failure-action rollback nginx", "UpdateConfig.FailureAction rollback"),
-        ("service create -d -p 80:80 nginx", "EndpointSpec.Ports"),
+        ("service create -d -p 80:80 nginx", "EndpointSpec.Ports.PublishMode ingress"),
         ("service rollback -d web", "docker service rollback"),
     ):
         sentence = (
