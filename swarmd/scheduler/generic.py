@@ -40,7 +40,7 @@ def stocks(resources: Iterable[GenericResource]) -> dict[str, Stock]:
 
 
 def wanted(task: Task) -> Mapping[str, int]:
-    """By kind. Nobody can ask for one by its name: it counts as more than there is."""
+    """By kind. Nobody can ask for one by its name: it counts as more than there is. Fewer than none are none."""
     resources = task.spec.resources
     if resources is None or resources.reservations is None:
         return {}
@@ -49,7 +49,7 @@ def wanted(task: Task) -> Mapping[str, int]:
         if named := resource.named_resource_spec:
             asked[named.kind] += _NEVER
         elif discrete := resource.discrete_resource_spec:
-            asked[discrete.kind] += discrete.value
+            asked[discrete.kind] += max(0, discrete.value)
     return asked
 
 

@@ -96,6 +96,14 @@ def test_a_kind_that_is_asked_for_twice_is_added_up():
     assert cluster.current("web").status.err == REFUSED
 
 
+def test_fewer_than_none_are_none():
+    cluster = cluster_of(gpu("u1"), some("ssd", 1))
+    add(cluster, "web", some("gpu", -1), some("ssd", -1))
+    assert given(cluster, "web") == []
+    add(cluster, "db", some("ssd", 2))
+    assert cluster.current("db").status.err == REFUSED
+
+
 def test_all_kinds_that_are_asked_for_are_needed():
     cluster = cluster_of(gpu("u1"), some("ssd", 1))
     add(cluster, "web", some("gpu", 1), some("ssd", 2))
