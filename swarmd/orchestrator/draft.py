@@ -231,8 +231,8 @@ class Draft:
         )
 
     def decisions(self) -> Iterator[Decision | None]:
-        """All that was decided; None is a pause. What becomes of the update comes first: a leader that ends in between
-        leaves no replaced tasks of an update that nobody knows of."""
+        """All that was decided; None is a pause. What becomes of the update comes first. Transactions of one plan may
+        overtake each other all the same: replaced tasks of an update that nobody knows of begin it anew."""
         if self._new_update is not None:
             update, stored = self._new_update, self._stored_update
             known = Unchanged(Kind.UPDATE, self.service_id, 0 if stored is None else stored.version)
