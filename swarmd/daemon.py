@@ -21,6 +21,7 @@ from swarmd.node.addresses import host_of, port_of
 from swarmd.node.lifecycle import Lifecycle
 from swarmd.supervisor import heartbeat
 from swarmd.systemd import inherited_sockets
+from swarmd.task_group import TaskGroup
 
 log = structlog.get_logger()
 
@@ -38,7 +39,7 @@ async def serve(config: Config) -> None:
         application = create_application(lifecycle, Path(config.engine_socket))
         metrics = exposition(lifecycle)
         application.router.add_get("/metrics", metrics)
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             running = group.create_task(lifecycle.run())
             await lifecycle.resumed()
             async with _listening(application, config), _showing_metrics(metrics, config.metrics_address):

@@ -23,6 +23,7 @@ from swarmd.etcd import Compacted, EtcdClient, EtcdError, EtcdUnavailable, follo
 from swarmd.etcd.stubs import kv_pb2 as kv
 from swarmd.etcd.stubs import rpc_pb2 as rpc
 from swarmd.store.codec import LEADER
+from swarmd.task_group import TaskGroup
 
 TTL = 3
 """Seconds; etcd raises it where its own election takes longer than two thirds of that."""
@@ -167,7 +168,7 @@ class Leadership:
 
     async def run(self) -> None:
         """Never returns; end it by cancelling. The record then stays until its lease has run out: see ``resign``."""
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             group.create_task(self._watch())
             group.create_task(self._lead_or_follow())
             if self._is_there is not None:

@@ -17,6 +17,7 @@ import structlog
 
 from swarmd.errors import Deposed, Lost, NoLeader
 from swarmd.store.contract import Change, Put, Snapshot, Store, Unchanged
+from swarmd.task_group import TaskGroup
 
 LARGEST_BATCH = 500
 """Changes of one transaction; swarmkit's store has 200."""
@@ -161,7 +162,7 @@ class Reconciler:
             if workers == 1:
                 await self._make(making)
             else:
-                async with asyncio.TaskGroup() as group:
+                async with TaskGroup() as group:
                     for _ in range(workers):
                         group.create_task(self._make(making))
         finally:

@@ -17,6 +17,7 @@ from swarmd.engine.client import Engine
 from swarmd.engine.describe import node_description
 from swarmd.errors import EngineRefused, EngineUnreachable
 from swarmd.model import NodeDescription, TLSInfo
+from swarmd.task_group import TaskGroup
 from swarmd.wire import Manager
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class Agent:
 
     async def run(self) -> None:
         """Until cancelled; leaves containers as they are."""
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             group.create_task(self.worker.run())
             group.create_task(self.logs.run())
             group.create_task(self.sessions.run())

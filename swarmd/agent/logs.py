@@ -21,6 +21,7 @@ from swarmd.engine.container import container_name
 from swarmd.engine.logs import log_lines
 from swarmd.errors import EngineRefused, EngineUnreachable
 from swarmd.model import Task
+from swarmd.task_group import TaskGroup
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Logs:
 
     async def run(self) -> NoReturn:
         """Until cancelled, which ends all deliveries. Independent of sessions: a new leader cuts nothing."""
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             while True:
                 wanted = await self._wanted.get()
                 group.create_task(self._deliver(wanted))
@@ -101,9 +102,9 @@ class _Delivery:
         :raises _Unwanted: the manager has closed.
         """
         try:
-            async with asyncio.TaskGroup() as group:
+            async with TaskGroup() as group:
                 listening = group.create_task(self._until_closed())
-                async with asyncio.TaskGroup() as readers:
+                async with TaskGroup() as readers:
                     for task_id, task in tasks.items():
                         readers.create_task(self._bring_one(task_id, task))
                 listening.cancel()

@@ -21,6 +21,7 @@ from swarmd.engine.template import BadTemplate
 from swarmd.engine.watch import Watch
 from swarmd.errors import EngineRefused, EngineUnreachable
 from swarmd.model import ContainerStatus, NodeDescription, RestartCondition, Task, TaskState, TaskStatus, TLSInfo
+from swarmd.task_group import TaskGroup
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ class Runner:
 
     async def _pulled(self) -> bool:
         """False where something else came to be desired meanwhile."""
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             pulling = group.create_task(self._pull())
             while self._step() is Step.PREPARE and not pulling.done():
                 waking = group.create_task(self._woken())

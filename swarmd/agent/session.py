@@ -21,6 +21,7 @@ from swarmd.agent.remotes import BAD, GOOD, Remotes
 from swarmd.agent.worker import Worker
 from swarmd.model import NodeDescription, NodeRole
 from swarmd.model.specs import SECOND
+from swarmd.task_group import TaskGroup
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ class Session:
         self._remotes.observe(self.manager, GOOD)
         log.info("session %s with manager %s", welcome.session_id, self.manager.address)
         self._heard = asyncio.get_running_loop().time()
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             group.create_task(self._read(socket))
             group.create_task(self._apply())
             group.create_task(self._beat(socket))

@@ -18,6 +18,7 @@ from swarmd.engine.pull import Puller
 from swarmd.engine.watch import Watch
 from swarmd.errors import EngineRefused, EngineUnreachable
 from swarmd.model import Task
+from swarmd.task_group import TaskGroup
 from swarmd.wire import Assignments
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Worker:
 
     async def run(self) -> NoReturn:
         """Begins with the stored tasks, without any manager."""
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             self._group = group
             group.create_task(self.watch.run())
             for task in await asyncio.to_thread(self._storage.load):

@@ -15,6 +15,7 @@ from swarmd.api.changes import Event, events_between
 from swarmd.errors import SwarmError
 from swarmd.membership import Membership
 from swarmd.store import Store
+from swarmd.task_group import TaskGroup
 
 log = structlog.get_logger()
 
@@ -39,7 +40,7 @@ class EventLog:
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             task = group.create_task(self._follow_for_ever(), name="swarm-events")
             yield
             task.cancel()

@@ -14,6 +14,7 @@ from swarmd.api.changes import Event
 from swarmd.api.context import ENGINE, EVENTS, Route
 from swarmd.api.filters import Filters, labels_match, parse_filters
 from swarmd.errors import BadRequest
+from swarmd.task_group import TaskGroup
 
 LOOK_AT_CLIENT_EVERY = 1.0
 """Seconds: a client that has gone is noticed without an event, too."""
@@ -68,7 +69,7 @@ async def _merge(
         raise _Over
 
     try:
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             group.create_task(from_engine())
             group.create_task(from_swarm())
             group.create_task(watch_the_end())

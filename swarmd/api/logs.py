@@ -23,6 +23,7 @@ from swarmd.api.upstream import numbers
 from swarmd.errors import DaemonError, SwarmError
 from swarmd.membership import LogPiece, LogSelector
 from swarmd.model import TaskSpec
+from swarmd.task_group import TaskGroup
 from swarmd.wire import LogOptions
 
 LOOK_AT_CLIENT_EVERY = 1.0
@@ -72,7 +73,7 @@ async def _stream(request: web.Request, selector: LogSelector, spec: TaskSpec) -
         is_framed=is_framed,
     )
     try:
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             watching = group.create_task(_watch(request))
             await _write(response, pieces, line)
             watching.cancel()

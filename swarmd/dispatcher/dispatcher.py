@@ -21,6 +21,7 @@ from swarmd.errors import Deposed, NoLeader
 from swarmd.identity.peer import Peer
 from swarmd.model import NodeState, new_id
 from swarmd.store import Snapshot, Store
+from swarmd.task_group import TaskGroup
 
 SECOND = 1_000_000_000
 DEFAULT_PERIOD = 5 * SECOND
@@ -85,7 +86,7 @@ class Dispatcher:
             snapshot = await fresh(self._store)
             self._awaited = await self._succession.present(snapshot)
             self._begin(snapshot)
-            async with asyncio.TaskGroup() as group:
+            async with TaskGroup() as group:
                 group.create_task(self._writes.run())
                 group.create_task(self._route())
                 group.create_task(self._watch_over())

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from swarmd.dispatcher.judge import Signal
 from swarmd.dispatcher.probe import Probe
 from swarmd.store import Store
+from swarmd.task_group import TaskGroup
 
 INTERVAL = 0.5
 """Seconds between two probes of a machine."""
@@ -57,7 +58,7 @@ class Prober:
                 found.add(address)
 
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within), asyncio.TaskGroup() as group:
+            async with asyncio.timeout(within), TaskGroup() as group:
                 for address in filter(_can_be_asked, addresses):
                     group.create_task(ask(address))
         return found
@@ -65,7 +66,7 @@ class Prober:
     async def run(self) -> None:
         """Until cancelled."""
         self._tasks = {}
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             while True:
                 self._changed.clear()
                 for address in self._tasks.keys() - self._signals.keys():

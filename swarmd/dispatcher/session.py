@@ -15,6 +15,7 @@ from swarmd import wire
 from swarmd.dispatcher.assignments import Difference
 from swarmd.errors import Internal
 from swarmd.model import Task
+from swarmd.task_group import TaskGroup
 
 SEND = 5.0
 """Seconds in which the connection must take a message, as swarmkit's time-out for a call."""
@@ -118,7 +119,7 @@ class Session:
         :param hear: called with each message, and with None for a sign of life that says nothing.
         """
         try:
-            async with asyncio.TaskGroup() as group:
+            async with TaskGroup() as group:
                 group.create_task(self._read(hear))
                 group.create_task(self._write())
                 group.create_task(self._await_end())
@@ -131,7 +132,7 @@ class Session:
         :raises Ended: this side has closed the session before the work was done.
         """
         try:
-            async with asyncio.TaskGroup() as group:
+            async with TaskGroup() as group:
                 watching = group.create_task(self._await_end())
                 await work
                 watching.cancel()

@@ -17,6 +17,7 @@ import structlog
 from swarmd.errors import Deposed, Lost, NoLeader
 from swarmd.model import Node, NodeDescription, NodeLiveness, NodeState, Task, TaskState, TaskStatus
 from swarmd.store import Change, Entry, Kind, Put, Snapshot, Store, Unchanged
+from swarmd.task_group import TaskGroup
 
 PAUSE = 0.05
 """Seconds between two batches; the first after a quiet time is written at once. swarmkit waits up to 0.1 s."""
@@ -211,7 +212,7 @@ class Writes:
                 if troubles:
                     return
 
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             for _ in range(IN_FLIGHT):
                 group.create_task(work())
         return troubles[0] if troubles else None

@@ -12,6 +12,7 @@ from typing import NoReturn
 from swarmd.etcd.client import EtcdClient, WatchStream
 from swarmd.etcd.errors import EtcdUnavailable
 from swarmd.etcd.stubs import rpc_pb2 as rpc
+from swarmd.task_group import TaskGroup
 
 SILENCE = 2.0
 """Seconds without an answer after which progress is asked for; after as many again the watch is given up."""
@@ -61,7 +62,7 @@ async def follow(
             await asyncio.sleep(LEAST_BETWEEN)
 
     async with (
-        asyncio.TaskGroup() as group,
+        TaskGroup() as group,
         client.watch(key, range_end, start_revision=start_revision) as stream,
     ):
         group.create_task(end_at_silence(stream))

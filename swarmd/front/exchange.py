@@ -10,6 +10,7 @@ from swarmd.front.framing import Malformed, UntilClose
 from swarmd.front.hangups import HangUps
 from swarmd.front.heads import END, Answer, Request, parse_answer
 from swarmd.front.stream import Gone, HeadTooLarge, HeadTooSlow, Stream
+from swarmd.task_group import TaskGroup
 
 LINGER = 2.0
 """Seconds that a client may go on with a body after its answer has been given, so that it comes to read the answer."""
@@ -83,7 +84,7 @@ class Exchange:
     async def _with_body(self, patience: float | None) -> Ending:
         ending = Ending()
         failure: NoAnswer | Gone | None = None
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             upload = group.create_task(self._upload())
             try:
                 async with asyncio.timeout(patience):
@@ -156,7 +157,7 @@ class Exchange:
     async def _splice(self, head: bytes, upload: asyncio.Task[None] | None) -> None:
         """Bytes both ways from here on; each direction ends by itself."""
         self._uploading = True
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             group.create_task(self._raw_up(upload))
             group.create_task(self._raw_down(head))
 

@@ -14,6 +14,7 @@ from swarmd.front.servers import Servers
 from swarmd.front.stream import Stream
 from swarmd.front.watchdog import keep_quiet
 from swarmd.systemd import notify
+from swarmd.task_group import TaskGroup
 
 log = logging.getLogger("swarmd.front")
 
@@ -40,7 +41,7 @@ class Front:
         """Serve until ``stopped`` is set, then let running requests end. The listeners are the caller's to close."""
         hangups = HangUps()
         try:
-            async with asyncio.TaskGroup() as group:
+            async with TaskGroup() as group:
                 aside = [
                     group.create_task(self._servers.watch_swarm_mode()),
                     group.create_task(keep_quiet()),
@@ -60,7 +61,7 @@ class Front:
         finally:
             hangups.close()
 
-    def _start_accepting(self, listener: socket.socket, group: asyncio.TaskGroup, hangups: HangUps) -> None:
+    def _start_accepting(self, listener: socket.socket, group: TaskGroup, hangups: HangUps) -> None:
         if self._accepting:
             asyncio.get_running_loop().add_reader(listener.fileno(), self._accept, listener, group, hangups)
 
@@ -69,7 +70,7 @@ class Front:
         for listener in self._listeners:
             asyncio.get_running_loop().remove_reader(listener.fileno())
 
-    def _accept(self, listener: socket.socket, group: asyncio.TaskGroup, hangups: HangUps) -> None:
+    def _accept(self, listener: socket.socket, group: TaskGroup, hangups: HangUps) -> None:
         for _ in range(ACCEPT_AT_ONCE):
             try:
                 sock, _ = listener.accept()

@@ -18,6 +18,7 @@ from swarmd.member.admission import Admission
 from swarmd.node import roles
 from swarmd.node.quorum import Quorum
 from swarmd.store import Store
+from swarmd.task_group import TaskGroup
 
 log = structlog.get_logger()
 
@@ -41,7 +42,7 @@ class Leading:
         while True:
             epoch = await self.leadership.until_leading()
             try:
-                async with asyncio.TaskGroup() as group:
+                async with TaskGroup() as group:
                     self.dispatcher = self._dispatcher(epoch)
                     group.create_task(self.dispatcher.run())
                     group.create_task(self._schedule(self.dispatcher, epoch))

@@ -53,6 +53,7 @@ from swarmd.node.participation import Participation
 from swarmd.node.state import NodeState
 from swarmd.node.voters import RemoteVoter
 from swarmd.store import Kind, Put, Store, Unchanged
+from swarmd.task_group import TaskGroup
 from swarmd.wire import LogOptions
 
 log = structlog.get_logger()
@@ -81,11 +82,11 @@ class Lifecycle:
         self._running: asyncio.Task[None] | None = None
         self._verbs = asyncio.Lock()
         self._resumed = asyncio.Event()
-        self._tasks: asyncio.TaskGroup
+        self._tasks: TaskGroup
 
     async def run(self) -> NoReturn:
         """Take up the membership that the state folder tells of; then until cancelled."""
-        async with asyncio.TaskGroup() as self._tasks:
+        async with TaskGroup() as self._tasks:
             await self._resume()
             self._resumed.set()
             await asyncio.Event().wait()

@@ -16,6 +16,7 @@ from swarmd.model import NodeState, Task, TaskState
 from swarmd.node.log_delivery import Delivery
 from swarmd.node.log_telling import have_come
 from swarmd.store import Snapshot, Store
+from swarmd.task_group import TaskGroup
 from swarmd.wire import LogLines, LogOptions
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
@@ -145,7 +146,7 @@ class Subscription:
     async def _see_through(self) -> None:
         snapshot = self._store.snapshot()
         self._select(snapshot)
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             while True:
                 if due := self._due(snapshot):
                     group.create_task(self._bring(due))

@@ -38,6 +38,7 @@ from swarmd.node.registrar import Registrar
 from swarmd.node.state import NodeState as LocalState
 from swarmd.store import Kind, Put, Snapshot, Store, Unchanged
 from swarmd.store.etcd import EtcdStore
+from swarmd.task_group import TaskGroup
 
 log = structlog.get_logger()
 
@@ -110,7 +111,7 @@ class Manager:
         async with (
             EtcdClient(self.member.socket) as client,
             PeerProbe(self.member.peers) as probe,
-            asyncio.TaskGroup() as group,
+            TaskGroup() as group,
         ):
             store = EtcdStore(client)
             group.create_task(store.run())

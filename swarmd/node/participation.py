@@ -31,6 +31,7 @@ from swarmd.node.etcd import member_config
 from swarmd.node.manager import Entrance, Manager, Seed
 from swarmd.node.state import NodeState
 from swarmd.node.voters import RemoteVoter
+from swarmd.task_group import TaskGroup
 
 log = structlog.get_logger()
 
@@ -80,7 +81,7 @@ class Participation:
 
         :param entrance: how etcd is entered the first time, where that is not by recovery.
         """
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             group.create_task(self.agent.run())
             group.create_task(self._keep_certificate())
             group.create_task(self._keep_managing(entrance, seed))
@@ -211,7 +212,7 @@ class Participation:
                 await self._until(NodeRole.MANAGER)
                 pause = FIRST_PAUSE
             try:
-                async with asyncio.TaskGroup() as group:
+                async with TaskGroup() as group:
                     managing = group.create_task(self._manage(entrance, seed))
                     await self._until(NodeRole.WORKER)
                     managing.cancel()
@@ -237,7 +238,7 @@ class Participation:
             self._etcd,
             leader_found=self.agent.sessions.leader_is,
         )
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             group.create_task(manager.run(entrance or self._recover, seed))
             await manager.serving()
             self.error = ""

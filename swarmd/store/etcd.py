@@ -14,6 +14,7 @@ from swarmd.store.contract import Change, Snapshot, Unchanged
 from swarmd.store.mirror import Mirror
 from swarmd.store.names import conflict
 from swarmd.store.plan import BARRED, Outcome, Plan, Refusal, bar, check, plan
+from swarmd.task_group import TaskGroup
 
 PATIENCE = 2.0
 """Seconds in all after which a call has found no quorum."""
@@ -41,7 +42,7 @@ class EtcdStore:
 
     async def run(self) -> None:
         """Keep the mirror up; never returns."""
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             group.create_task(self._mirror.run())
             group.create_task(self._read_for_all())
 

@@ -223,4 +223,4 @@ def test_it_loads_nothing_big() -> None:
     ).stdout.split()  # fmt: skip
     assert not {"aiohttp", "grpc", "msgspec", "cryptography", "structlog", "pydantic"} & set(loaded)
     own = {name for name in loaded if name.startswith("swarmd.")}
-    assert {name for name in own if not name.startswith("swarmd.front")} == {"swarmd.systemd"}
+    assert {name for name in own if not name.startswith("swarmd.front")} == {"swarmd.systemd", "swarmd.task_group"}

@@ -13,6 +13,7 @@ from store_samples import put_service, put_task
 
 from swarmd.errors import AlreadyExists, Lost, NoLeader
 from swarmd.etcd import EtcdClient, EtcdUnavailable, persist
+from swarmd.leader import Leadership
 from swarmd.model import TaskState
 from swarmd.store import Delete, Kind, Snapshot, Unchanged, codec
 from swarmd.store.etcd import EtcdStore
@@ -353,3 +354,21 @@ async def test_a_client_without_any_etcd_gives_up(etcd_members: Members) -> None
             await persist(client.status, within=0.1)
         with pytest.raises(NoLeader):
             await EtcdStore(client).commit([put_task("t1")])
+
+
+async def test_what_is_cancelled_as_its_member_goes_away_ends(etcd_members: Members) -> None:
+    """As where a machine is switched off: etcd ends, and so does the daemon."""
+    member = etcd_members.start()
+    for steps in range(40):
+        async with relayed(member.socket) as (path, relay), EtcdClient(path) as client:
+            store = EtcdStore(client)
+            running = [asyncio.create_task(each.run()) for each in (store, Leadership(client, "n1"))]
+            await store.changed(0)
+            await asyncio.sleep(0.02)
+            relay.open = False
+            relay.cut()
+            await asyncio.sleep(steps / 10_000)
+            for each in running:
+                each.cancel()
+            _, still = await asyncio.wait(running, timeout=SECONDS)
+            assert not still
