@@ -9,7 +9,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import NoReturn
 
 import aiohttp
@@ -28,13 +28,13 @@ log = logging.getLogger(__name__)
 CONNECT = 4.0
 """Seconds to reach the manager; after a little more it has given this node up."""
 GOODBYE = 1.0
-"""Seconds for the closing handshake."""
+"""Seconds for the closing handshake; a manager whose user does not read on takes no farewell in, either."""
 READERS = 8
 """Logs read at once by one delivery that does not follow them: a node may have thousands of a service's past tasks."""
 GONE = {404, 409}
 """What the engine answers of a container that is not there, or is being removed."""
 KEEPALIVE = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
-"""A manager that was switched off says nothing, and a log that is followed may be silent for days. Pings of the
+"""A machine that was switched off says nothing, and a log that is followed may be silent for days. Pings of the
 WebSocket would not do: they are answered only by a manager whose user reads on."""
 
 
@@ -62,8 +62,6 @@ class Logs:
         try:
             async with self._connected(wanted) as connection:
                 await _Delivery(connection, self._engine, wanted.options).bring(tasks)
-        except _Unwanted:
-            pass
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             log.info("logs could not be brought to manager %s: %s", wanted.manager.address, error or "no answer")
         except Exception:
@@ -79,15 +77,13 @@ class Logs:
                     server_hostname=self._credentials.server_name,
                     timeout=aiohttp.ClientWSTimeout(ws_close=GOODBYE),
                 )
-            _keep_alive(connection.get_extra_info("socket"))
+            keep_alive(connection.get_extra_info("socket"))
             try:
                 yield connection
             finally:
-                await connection.close()
-
-
-class _Unwanted(Exception):
-    """The manager has closed the connection: its user has enough."""
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(GOODBYE):
+                        await connection.close()
 
 
 class _Delivery:
@@ -98,26 +94,21 @@ class _Delivery:
         self._sending = asyncio.Lock()
 
     async def bring(self, tasks: Mapping[str, Task | None]) -> None:
-        """
-        :raises _Unwanted: the manager has closed.
-        """
+        """Until the manager closes: it has all, or its user has enough. Would this side close once all is sent, the end
+        could be lost that waits for a user who reads slowly."""
         try:
             async with TaskGroup() as group:
-                listening = group.create_task(self._until_closed())
-                async with TaskGroup() as readers:
-                    for task_id, task in tasks.items():
-                        readers.create_task(self._bring_one(task_id, task))
-                listening.cancel()
+                readers = [group.create_task(self._bring_one(task_id, task)) for task_id, task in tasks.items()]
+                await self._closed()
+                for reader in readers:
+                    reader.cancel()
         except BaseExceptionGroup as failures:
             raise _first(failures) from None
 
-    async def _until_closed(self) -> NoReturn:
-        while True:
-            frame = await self._connection.receive()
-            if frame.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING):
-                raise _Unwanted
-            if frame.type is aiohttp.WSMsgType.ERROR:
-                raise _Unwanted from self._connection.exception()
+    async def _closed(self) -> None:
+        """Wait until the manager has closed, or has gone."""
+        while not self._connection.closed:
+            await self._connection.receive()
 
     async def _bring_one(self, task_id: str, task: Task | None) -> None:
         if self._reading is None:
@@ -147,7 +138,8 @@ class _Delivery:
             await self._connection.send_bytes(wire.encode_log(message))
 
 
-def _keep_alive(connection: socket.socket | None) -> None:
+def keep_alive(connection: socket.socket | None) -> None:
+    """Have the kernel notice that the machine at the other end was switched off."""
     if connection is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in KEEPALIVE.items():

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+from aiohttp import web
+
 from swarmd import wire
+from swarmd.agent.logs import keep_alive
 from swarmd.errors import NotFound
 from swarmd.membership import LogPiece, LogSelector
 from swarmd.node.log_delivery import Delivery
@@ -39,11 +42,23 @@ class LogBroker:
     async def _tell(self, deliveries: Sequence[Delivery]) -> None:
         await have_told(deliveries, self._here, self._ask_leader)
 
-    def claim(self, delivery_id: str, node_id: str) -> Delivery:
-        """A node has come with what it was asked for.
+    async def take(self, request: web.Request, node_id: str) -> web.WebSocketResponse:
+        """Attend a node that has come with what it was asked for, until it has brought all of it.
 
         :raises NotFound: it was not asked for that, or not any more, or has come already.
         """
+        delivery = self._claimed(request.match_info["delivery"], node_id)
+        socket = web.WebSocketResponse(max_msg_size=wire.LARGEST_MESSAGE)
+        try:
+            await socket.prepare(request)
+            if request.transport is not None:
+                keep_alive(request.transport.get_extra_info("socket"))
+            await delivery.attend(socket)
+        finally:
+            delivery.break_off()
+        return socket
+
+    def _claimed(self, delivery_id: str, node_id: str) -> Delivery:
         delivery = self._awaited.get(delivery_id)
         if delivery is None or delivery.node_id != node_id or delivery.is_claimed or delivery.is_over:
             raise NotFound(f"nobody waits for logs of node {node_id} by the id {delivery_id}")

@@ -283,14 +283,7 @@ class Manager:
         )
 
     async def take_logs(self, request: web.Request, peer: Peer) -> web.WebSocketResponse:
-        delivery = self._started.log_broker.claim(request.match_info["delivery"], peer.node_id)
-        socket = web.WebSocketResponse(max_msg_size=wire.LARGEST_MESSAGE)
-        try:
-            await socket.prepare(request)
-            await delivery.attend(socket)
-        finally:
-            delivery.break_off()
-        return socket
+        return await self._started.log_broker.take(request, peer.node_id)
 
     async def require_member(self, peer: Peer, role: NodeRole | None = None) -> None:
         """From the mirror: a check at each request of every node must not cost a round of the quorum."""
