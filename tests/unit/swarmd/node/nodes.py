@@ -109,8 +109,8 @@ class RunningNode:
 class Nodes:
     """Starts and ends daemons; what is on their disks stays."""
 
-    def __init__(self, etcd: Path, folder: Path, group: asyncio.TaskGroup) -> None:
-        self._etcd, self._folder, self._group = etcd, folder, group
+    def __init__(self, etcd: Path, folder: Path) -> None:
+        self._etcd, self._folder = etcd, folder
         self._stack = contextlib.AsyncExitStack()
         self._engines: dict[str, Engine] = {}
         self.all: list[RunningNode] = []
@@ -140,33 +140,37 @@ class Nodes:
 
     async def start(self, node: RunningNode) -> None:
         node.lifecycle = Lifecycle(node.config, self._engines[node.name])
-        node.running = self._group.create_task(node.lifecycle.run())
-        await node.lifecycle.resumed()
+        node.running = asyncio.create_task(node.lifecycle.run())
+        async with asyncio.timeout(DEADLINE):
+            await node.lifecycle.resumed()
 
     async def stop(self, node: RunningNode) -> None:
-        """The daemon and its etcd, as when the machine goes down in order."""
+        """The daemon and its etcd, as when the machine goes down in order. Raises what the daemon has failed by."""
         assert node.running is not None
         manager = node.lifecycle.manager
         node.running.cancel()
-        await asyncio.wait([node.running])
+        await asyncio.wait([node.running], timeout=DEADLINE)
         if manager is not None:
             await manager.process.stop()
+        assert node.running.done(), f"{node.name} goes on although it was told to stop"
+        if not node.running.cancelled():
+            node.running.result()
 
     async def close(self) -> None:
-        for node in self.all:
-            if node.running is not None and not node.running.done():
-                await self.stop(node)
-        await self._stack.aclose()
+        async with contextlib.AsyncExitStack() as closing:  # whatever one node does, the others are stopped
+            closing.push_async_exit(self._stack)
+            for node in reversed(self.all):
+                if node.running is not None:
+                    closing.push_async_callback(self.stop, node)
 
 
 @contextlib.asynccontextmanager
 async def nodes_on_loopback(etcd: Path, folder: Path) -> AsyncIterator[Nodes]:
-    async with asyncio.TaskGroup() as group:
-        nodes = Nodes(etcd, folder, group)
-        try:
-            yield nodes
-        finally:
-            await nodes.close()
+    nodes = Nodes(etcd, folder)
+    try:
+        yield nodes
+    finally:
+        await nodes.close()
 
 
 def roles(snapshot: Snapshot) -> dict[str, str]:

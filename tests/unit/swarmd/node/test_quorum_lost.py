@@ -147,7 +147,8 @@ async def opened(member: MemberConfig) -> AsyncIterator[tuple[EtcdClient, Snapsh
     async with EtcdClient(member.socket) as client:
         store = EtcdStore(client)
         running = asyncio.create_task(store.run())
-        await store.changed(0)
+        async with asyncio.timeout(DEADLINE):
+            await store.changed(0)
         yield client, await store.fresh()
         running.cancel()
 

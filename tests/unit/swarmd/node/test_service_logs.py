@@ -403,7 +403,7 @@ async def test_a_reader_that_takes_its_time_fills_no_memory(cluster: Cluster):
     def read() -> int:
         return sum(node.engine.read for node in cluster.nodes)
 
-    async with aclosing(cluster.asked.lifecycle.logs(service, ALL)) as coming:
+    async with asyncio.timeout(2 * DEADLINE), aclosing(cluster.asked.lifecycle.logs(service, ALL)) as coming:
         count = len(await anext(coming))
         before = -1
         while before != (before := read()):
@@ -476,7 +476,8 @@ async def test_the_stock_cli_shows_lines_of_all_nodes(cluster: Cluster):
         output, errors = await asyncio.wait_for(process.communicate(), DEADLINE)
         assert (sorted(output.decode().splitlines()), errors, process.returncode) == (expected, b"", 0)
     async with docker(f"service logs --follow --raw {name}") as process:
-        assert {await process.stdout.readline() for _ in tasks} == {b"hello from 1\n", b"hello from 2\n"}
+        lines = {await asyncio.wait_for(process.stdout.readline(), DEADLINE) for _ in tasks}
+        assert lines == {b"hello from 1\n", b"hello from 2\n"}
         (there,) = [task for task in tasks if task.node_id == worker.id]
         cluster.say(there, b"and again\n")
         assert await asyncio.wait_for(process.stdout.readline(), DEADLINE) == b"and again\n"
@@ -516,7 +517,7 @@ async def test_a_node_brings_only_what_it_was_asked_for(cluster: Cluster):
     async def brought(by: RunningNode, delivery: str, *messages: wire.FromNode) -> int:
         """The status of the handshake, or the code with which the manager closes."""
         url = f"wss://{manager.address}{wire.LOGS_PATH}/{delivery}"
-        async with aiohttp.ClientSession() as client:
+        async with asyncio.timeout(DEADLINE), aiohttp.ClientSession() as client:
             try:
                 socket = await client.ws_connect(url, ssl=context_of(by))
             except aiohttp.WSServerHandshakeError as error:
