@@ -44,18 +44,16 @@ class Constraint:
         return equal == (self.operator is Operator.IS)
 
     def _actual(self, node: Node, liveness: NodeLiveness) -> str | None:
-        key, description = self.key.lower(), liveness.description
-        if key.startswith(_NODE_LABELS):
-            return node.spec.labels.get(self.key[len(_NODE_LABELS) :], "")
-        if key.startswith(_ENGINE_LABELS):
-            return description.engine.labels.get(self.key[len(_ENGINE_LABELS) :], "")
+        if names_label(self.key):
+            return label_of(self.key, node, liveness)
+        description = liveness.description
         return {
             "node.id": node.id,
             "node.hostname": description.hostname,
             "node.role": node.role.value,
             "node.platform.os": description.platform.os,
             "node.platform.arch": description.platform.architecture,
-        }.get(key)
+        }.get(self.key.lower())
 
     def _holds_for_address(self, address: str) -> bool:
         try:
@@ -66,6 +64,18 @@ class Constraint:
             return self._agrees(ipaddress.ip_address(address) in wanted)
         except ValueError:
             return self._agrees(False)
+
+
+def names_label(key: str) -> bool:
+    """Whether it is a label of nodes or of their engines: ``node.labels.zone``."""
+    return any(len(key) > len(prefix) and key.lower().startswith(prefix) for prefix in (_NODE_LABELS, _ENGINE_LABELS))
+
+
+def label_of(key: str, node: Node, liveness: NodeLiveness) -> str:
+    """A node's value of the label that the key names; empty where it has none."""
+    if key.lower().startswith(_NODE_LABELS):
+        return node.spec.labels.get(key[len(_NODE_LABELS) :], "")
+    return liveness.description.engine.labels.get(key[len(_ENGINE_LABELS) :], "")
 
 
 def parse(text: str) -> Constraint:

@@ -15,13 +15,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from swarmd.constraints import label_of, names_label
 from swarmd.model import Task
 from swarmd.scheduler.filters import Filter, allows
 from swarmd.scheduler.rank import Rank, rank
 from swarmd.scheduler.seats import Seat
-
-_NODE_LABELS = "node.labels."
-_ENGINE_LABELS = "engine.labels."
 
 Key = tuple[Any, ...]
 """Copies in the branch of each level, and the node's rank, nested; the least is the best."""
@@ -97,18 +95,7 @@ def descriptors(task: Task) -> list[str]:
     if task.spec.placement is None:
         return []
     spread = [each.spread.spread_descriptor for each in task.spec.placement.preferences if each.spread is not None]
-    return [each for each in spread if any(_names_label(each, prefix) for prefix in (_NODE_LABELS, _ENGINE_LABELS))]
-
-
-def value_of(descriptor: str, seat: Seat) -> str:
-    """A node's value of the label; empty where it has none."""
-    if _names_label(descriptor, _NODE_LABELS):
-        return seat.node.spec.labels.get(descriptor[len(_NODE_LABELS) :], "")
-    return seat.liveness.description.engine.labels.get(descriptor[len(_ENGINE_LABELS) :], "")
-
-
-def _names_label(descriptor: str, prefix: str) -> bool:
-    return len(descriptor) > len(prefix) and descriptor[: len(prefix)].lower() == prefix
+    return [each for each in spread if names_label(each)]
 
 
 def _grow(example: Task, filters: Sequence[Filter], seats: Sequence[Seat], levels: Sequence[str]) -> Tree:
@@ -116,7 +103,7 @@ def _grow(example: Task, filters: Sequence[Filter], seats: Sequence[Seat], level
         return _Nodes(example, filters, seats)
     branches: defaultdict[str, list[Seat]] = defaultdict(list)
     for seat in seats:
-        branches[value_of(levels[0], seat)].append(seat)
+        branches[label_of(levels[0], seat.node, seat.liveness)].append(seat)
     service_id = example.service_id
     return _Branches(
         (sum(seat.by_service[service_id] for seat in branch), _grow(example, filters, branch, levels[1:]))

@@ -64,6 +64,7 @@ def test_it_holds(constraint):
         "node.rack==1",
         "node.rack!=1",
         "node.labels.==x",
+        "node.labels.!=x",
     ],
 )
 def test_it_does_not_hold(constraint):
