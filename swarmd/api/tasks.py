@@ -11,7 +11,7 @@ from swarmd.api import answers, quorum, rendering
 from swarmd.api.context import Route
 from swarmd.api.filters import any_prefix, labels_match, one_of, parse_filters, words
 from swarmd.api.lookup import find_node, find_service, find_task, task_name
-from swarmd.model import NodeLiveness, NodeState, Task, TaskState
+from swarmd.model import Task, TaskState
 from swarmd.store import Snapshot
 
 _FILTERS = ("name", "id", "label", "service", "node", "desired-state", "_up-to-date", "runtime")
@@ -43,9 +43,8 @@ def up_to_date(snapshot: Snapshot, task: Task) -> bool:
     """Whether the task need not be replaced for its service's present spec."""
 
     def meets(wanted: Sequence[str], node_id: str) -> bool:
-        node, seen = snapshot.nodes.get(node_id), snapshot.liveness.get(node_id)
-        liveness = NodeLiveness(NodeState.UNKNOWN) if seen is None else seen.value
-        return node is not None and constraints.hold(wanted, node.value, liveness)
+        node = snapshot.nodes.get(node_id)
+        return node is not None and constraints.hold(wanted, node.value, snapshot.liveness_of(node_id))
 
     service = snapshot.services.get(task.service_id)
     return service is not None and not constraints.is_out_of_date(task, service.value, meets)

@@ -176,7 +176,7 @@ class Engine:
                 answer = await self._docker.session.get(
                     f"{self._docker.docker_host}/containers/{container}/logs",
                     params=query,
-                    timeout=aiohttp.ClientTimeout(total=None),
+                    timeout=ENDLESS,
                 )
         # Translated are errors of the engine alone, not those of whoever takes the bytes.
         async with answer:

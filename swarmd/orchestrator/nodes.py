@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from swarmd import constraints
-from swarmd.model import Availability, NodeLiveness, NodeState, Task, TaskState
+from swarmd.model import Availability, NodeState, Task, TaskState
 from swarmd.store.contract import Snapshot
 
 ORPHANED_AFTER = timedelta(hours=24)
@@ -67,10 +67,8 @@ class Nodes:
         return known
 
     def _meets(self, node_id: str, wanted: tuple[str, ...]) -> bool:
-        node, seen = self._snapshot.nodes.get(node_id), self._snapshot.liveness.get(node_id)
-        if node is None:
-            return False
-        return constraints.hold(wanted, node.value, NodeLiveness(NodeState.UNKNOWN) if seen is None else seen.value)
+        node = self._snapshot.nodes.get(node_id)
+        return node is not None and constraints.hold(wanted, node.value, self._snapshot.liveness_of(node_id))
 
     def can_answer(self, node_id: str) -> bool:
         """Whether it is worth waiting for what the node says of a task."""

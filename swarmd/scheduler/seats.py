@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from swarmd.model import Node, NodeLiveness, NodeState, Task, TaskState
+from swarmd.model import Node, NodeLiveness, Task, TaskState
 from swarmd.scheduler import generic
 from swarmd.scheduler.generic import Stock
 from swarmd.scheduler.plugins import Plugin, plugins_of
@@ -81,7 +81,7 @@ def survey(snapshot: Snapshot, now: datetime) -> Generator[None, None, tuple[dic
     """
     :returns: the nodes' seats by node id, and the tasks that wait for one, or for its confirmation, oldest first.
     """
-    seats = {node_id: _seat(entry, snapshot.liveness.get(node_id)) for node_id, entry in snapshot.nodes.items()}
+    seats = {node_id: _seat(entry, snapshot) for node_id, entry in snapshot.nodes.items()}
     waiting: list[Entry[Task]] = []
     for number, entry in enumerate(snapshot.tasks.values()):
         if number % PAUSE_EVERY == 0:
@@ -113,9 +113,9 @@ def add_failures(seats: Mapping[str, Seat], remembered: Mapping[str, Counter[Ver
             seats[node_id].failures |= failures
 
 
-def _seat(entry: Entry[Node], liveness: Entry[NodeLiveness] | None) -> Seat:
-    seen = NodeLiveness(state=NodeState.UNKNOWN) if liveness is None else liveness.value
+def _seat(entry: Entry[Node], snapshot: Snapshot) -> Seat:
     node = entry.value
+    liveness, seen = snapshot.liveness.get(node.id), snapshot.liveness_of(node.id)
     guards = (
         Unchanged(Kind.NODE, node.id, entry.version),
         Unchanged(Kind.LIVENESS, node.id, 0 if liveness is None else liveness.version),

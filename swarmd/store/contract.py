@@ -14,7 +14,7 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-from swarmd.model import Cluster, Config, Node, NodeLiveness, Service, ServiceUpdate, Task
+from swarmd.model import Cluster, Config, Node, NodeLiveness, NodeState, Service, ServiceUpdate, Task
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -57,6 +57,11 @@ class Snapshot:
     @property
     def cluster(self) -> Entry[Cluster] | None:
         return next(iter(self.clusters.values()), None)
+
+    def liveness_of(self, node_id: str) -> NodeLiveness:
+        """Unknown where the node was never heard."""
+        seen = self.liveness.get(node_id)
+        return NodeLiveness(NodeState.UNKNOWN) if seen is None else seen.value
 
     def update_of(self, service: Entry[Service]) -> ServiceUpdate | None:
         """How the update to this very version of the service gets on; None where none has begun."""
