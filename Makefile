@@ -4,6 +4,8 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
+# Seconds after which a unit test hangs: it says where, and the run ends.
+HANGS := 300
 SOURCES := provisioner swarmd tests bench playbooks
 PACKAGES := lxc mmdebstrap btrfs-progs dnsmasq-base slirp4netns nftables iproute2 openssh-client netcat-openbsd gnupg dpkg-dev \
 	procps kmod python3-venv shellcheck
@@ -30,7 +32,7 @@ up: setup ## A verified three-manager lab, its status, and how to use it
 test: setup check unit lab ## All tests: static checks, unit tests (no root), lab tests on real hosts (root)
 
 unit: setup ## Unit tests: seconds, no root
-	$(BIN)/pytest tests/unit -m "not slow"
+	$(BIN)/pytest tests/unit -m "not slow" -o faulthandler_timeout=$(HANGS) -o faulthandler_exit_on_timeout=true
 
 lab: setup ## Tests on real hosts: root, minutes
 	$(BIN)/pytest tests/lab -m "not slow"
