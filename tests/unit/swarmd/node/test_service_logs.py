@@ -18,6 +18,7 @@ from nodes import DEADLINE, Nodes, RunningNode
 from test_port import context_of
 
 from swarmd import wire
+from swarmd.agent.logs import GOODBYE
 from swarmd.api import create_application
 from swarmd.engine.container import container_name
 from swarmd.errors import NotInSwarm, NotManager
@@ -281,6 +282,14 @@ async def leading(nodes: list[RunningNode]) -> RunningNode:
             await asyncio.sleep(0.05)
 
 
+async def read_until_full(cluster: Cluster) -> int:
+    """Wait until nothing more is read because nobody takes it; the entries that were."""
+    before = -1
+    while before != (before := sum(node.engine.read for node in cluster.nodes)):
+        await asyncio.sleep(0.5)
+    return before
+
+
 async def test_a_reader_that_takes_its_time_fills_no_memory(cluster: Cluster):
     service = await cluster.create(2)
     tasks = await cluster.tasks(service, 2)
@@ -288,19 +297,26 @@ async def test_a_reader_that_takes_its_time_fills_no_memory(cluster: Cluster):
         for _ in range(2000):
             cluster.say(task, b"x" * (16 << 10) + b"\n")
 
-    def read() -> int:
-        return sum(node.engine.read for node in cluster.nodes)
-
     async with asyncio.timeout(2 * DEADLINE), aclosing(cluster.asked.lifecycle.logs(service, ALL)) as coming:
         count = len(await anext(coming))
-        before = -1
-        while before != (before := read()):
-            await asyncio.sleep(0.5)
         # What waits: a frame here, a frame of each node, and the buffers of the sockets between, some MiB each.
-        assert before < 2000
+        assert await read_until_full(cluster) < 2000
         async for some in coming:
             count += len(some)
     assert count == 4000
+
+
+async def test_a_node_stops_though_a_reader_takes_its_time(nodes: Nodes, cluster: Cluster):
+    _, worker = cluster.nodes
+    service = await cluster.create(1, constraints=("node.role==worker",))
+    (task,) = await cluster.tasks(service, 1)
+    for _ in range(2000):
+        cluster.say(task, b"x" * (16 << 10) + b"\n")
+    async with asyncio.timeout(DEADLINE), aclosing(cluster.asked.lifecycle.logs(service, ALL)) as coming:
+        await anext(coming)
+        await read_until_full(cluster)
+        async with asyncio.timeout(3 * GOODBYE):
+            await nodes.stop(worker)
 
 
 async def test_a_node_that_is_told_and_does_not_come_is_not_waited_for(
