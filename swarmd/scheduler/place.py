@@ -6,16 +6,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from msgspec.structs import replace
-
 from swarmd.model import Task, TaskState, TaskStatus
 from swarmd.reconcile import Decision, Plan, Planning, complete
 from swarmd.scheduler import generic
+from swarmd.scheduler.decisions import give, leave
 from swarmd.scheduler.filters import Filter, explain, filters_of
 from swarmd.scheduler.preassigned import confirm
 from swarmd.scheduler.preferences import tree
 from swarmd.scheduler.seats import Seat, Version, add_failures, survey, version_of
-from swarmd.store.contract import Entry, Kind, Put, Snapshot, Unchanged
+from swarmd.store.contract import Entry, Snapshot
 
 ASSIGNED = "scheduler assigned task to node"
 
@@ -58,7 +57,7 @@ def placing(snapshot: Snapshot, now: datetime, failures: Failures | None = None)
     for filters, entries in left:  # once all are placed: what one group took is a reason for the others
         reason = explain(filters, seats.values())
         for entry in entries:
-            if (said := _leave(entry, reason, now)) is not None:
+            if (said := leave(entry, reason, now)) is not None:
                 decisions.append(said)
             yield
     return Plan(decisions)
@@ -82,32 +81,11 @@ def _place_group(
         if seat is None:
             left.append((filters, group[number:]))
             return
-        task = replace(
-            entry.value,
-            node_id=seat.node.id,
-            assigned_generic_resources=generic.chosen(seat.stocks, kinds),
-            status=status,
-            updated_at=now,
-        )
-        seat.take(task)
+        decision = give(entry, seat, kinds, status, why)
         candidates.taken()
-        guards = (Unchanged(Kind.TASK, task.id, entry.version), *seat.guards)
-        yield Decision(why, (Put(Kind.TASK, task.id, task),), guards)
+        yield decision
 
 
 def _node_of(decision: Decision) -> str:
     """Empty where a task is only told why it still waits."""
     return decision.guards[1].id if len(decision.guards) > 1 else ""
-
-
-def _leave(entry: Entry[Task], reason: str, now: datetime) -> Decision | None:
-    """Say why it still waits, unless that is said already."""
-    task = entry.value
-    if task.status.err == reason:
-        return None
-    status = replace(task.status, timestamp=now, err=reason)
-    return Decision(
-        f"{task.service_name}: {reason}",
-        [Put(Kind.TASK, task.id, replace(task, status=status, updated_at=now))],
-        [Unchanged(Kind.TASK, task.id, entry.version)],
-    )

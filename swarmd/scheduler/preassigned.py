@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from msgspec.structs import replace
-
 from swarmd.model import Task, TaskState, TaskStatus
 from swarmd.reconcile import Decision
 from swarmd.scheduler import generic
+from swarmd.scheduler.decisions import give, leave
 from swarmd.scheduler.filters import allows, filters_of, reasons
 from swarmd.scheduler.seats import Seat
-from swarmd.store.contract import Entry, Kind, Put, Unchanged
+from swarmd.store.contract import Entry
 
 CONFIRMED = "scheduler confirmed task can run on preassigned node"
 
@@ -26,18 +25,8 @@ def confirm(entries: Sequence[Entry[Task]], seats: Mapping[str, Seat], now: date
 
 def _confirm(entry: Entry[Task], seat: Seat, now: datetime) -> Decision | None:
     task, filters = entry.value, filters_of(entry.value)
-    guards = [Unchanged(Kind.TASK, task.id, entry.version)]
-    if allows(filters, seat):
-        task = replace(task, assigned_generic_resources=generic.chosen(seat.stocks, generic.wanted(task)))
-        seat.take(task)
-        status = TaskStatus(timestamp=now, state=TaskState.ASSIGNED, message=CONFIRMED)
-        why = "confirmed"
-        guards += seat.guards
-    else:
+    if not allows(filters, seat):
         # Without "no suitable node" around it: there is only the one.
-        why = reasons(filters, [seat])
-        if task.status.err == why:
-            return None
-        status = replace(task.status, timestamp=now, err=why)
-    changed = replace(task, status=status, updated_at=now)
-    return Decision(f"{task.service_name}: {why}", [Put(Kind.TASK, task.id, changed)], guards)
+        return leave(entry, reasons(filters, [seat]), now)
+    status = TaskStatus(timestamp=now, state=TaskState.ASSIGNED, message=CONFIRMED)
+    return give(entry, seat, generic.wanted(task), status, f"{task.service_name}: confirmed")
