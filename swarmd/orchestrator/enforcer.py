@@ -96,12 +96,15 @@ class _Room:
         """Whether the task fits in, which takes its room."""
         asked = task.spec.resources.reservations if task.spec.resources is not None else None
         cpus, memory = (0, 0) if asked is None else (asked.nano_cpus, asked.memory_bytes)
-        generic = _counted(task.assigned_generic_resources)
-        if cpus > self._cpus or memory > self._memory or not generic <= self._generic:
+        if cpus > self._cpus or memory > self._memory:
             return False
+        if task.assigned_generic_resources:  # which is rare, and counting takes far longer than all else here
+            generic = _counted(task.assigned_generic_resources)
+            if not generic <= self._generic:
+                return False
+            self._generic -= generic
         self._cpus -= cpus
         self._memory -= memory
-        self._generic -= generic
         return True
 
 
