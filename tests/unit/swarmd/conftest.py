@@ -13,6 +13,10 @@ from etcd_members import Members
 
 REPOSITORY = Path(__file__).parents[3]
 
+# Before gRPC is imported: tests of the playbooks fork later in the same process, where gRPC's handlers now and then
+# cannot stop its threads, and the child does nothing for ever.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+
 
 @pytest.fixture(scope="session")
 def etcd() -> Path:
