@@ -1,20 +1,23 @@
-"""One host's Docker Engine, reached through its socket in the lab's folder, and the agent's worker on it."""
+"""One host's Docker Engine, reached through its socket in the lab's folder, and the agent's worker on it.
+
+``SWARMD_LAB`` names a lab that is up, whose host manager1 is in no swarm, to be used instead of one of the test's own.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shlex
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from conftest import must, new_lab, run_provision
 
 from provisioner import state as labs
 from swarmd.agent.storage import Storage
@@ -24,7 +27,6 @@ from swarmd.engine.container import TASK_ID, container_name
 from swarmd.model import ContainerSpec, Task, TaskSpec, TaskState, TaskStatus, new_id
 from swarmd.wire import Assignments
 
-PROVISION = Path(sys.executable).with_name("provision")
 NODE = "n000000000000000000000node"
 LONG = 60
 
@@ -38,8 +40,7 @@ class Host:
         return labs.folder(self.lab).path / "hosts" / "manager1" / "shared" / "docker.sock"
 
     def run(self, command: str) -> str:
-        done = provision("ssh", "--name", self.lab, "manager1", "--", command)
-        return done.stdout.strip()
+        return must(run_provision("ssh", "--name", self.lab, "manager1", "--", command)).stdout.strip()
 
     def docker(self, *words: str) -> str:
         return self.run(shlex.join(("docker", *words)))
@@ -51,10 +52,18 @@ class Host:
         return self.docker("ps", "-aq", "--filter", f"label={TASK_ID}={task.id}") != ""
 
 
-def provision(*words: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([PROVISION, *words], capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, f"{words}: {done.stdout}\n{done.stderr}"
-    return done
+@contextmanager
+def one_host() -> Iterator[Host]:
+    """With Docker in no swarm, with live-restore and busybox."""
+    if given := os.environ.get("SWARMD_LAB"):
+        yield Host(given)
+        return
+    with new_lab("agent", "--engine", "docker", "--managers", "1") as lab:
+        made = Host(lab.name)
+        made.docker("swarm", "leave", "--force")
+        must(run_provision("images", "load", "busybox", "--name", lab.name))
+        made.run("""echo '{"live-restore": true}' > /etc/docker/daemon.json && systemctl reload docker""")
+        yield made
 
 
 @asynccontextmanager
@@ -68,6 +77,15 @@ async def working(folder: Path, host: Host, **given: Any) -> AsyncIterator[Worke
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+
+
+@asynccontextmanager
+async def emptied(folder: Path, host: Host) -> AsyncIterator[Worker]:
+    """Has no tasks in the end, and so leaves no containers."""
+    async with working(folder, host) as worker:
+        yield worker
+        await worker.assign(Assignments(complete=True, tasks=[]))
+        await so(lambda: worker.tasks == {})
 
 
 def a_task(shell: str, *, desired: TaskState = TaskState.RUNNING, **spec: object) -> Task:

@@ -1,22 +1,37 @@
-"""The agent's worker on a real Docker Engine: a lab host's, see conftest.py."""
+"""The agent's worker on a real Docker Engine: a lab host's."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import pytest
-from agent_host import LONG, PROVISION, Host, a_task, desired, give, provision, run_on, so, state, working
+from agent_host import LONG, Host, a_task, desired, emptied, give, one_host, run_on, so, state, working
+from conftest import PROVISION, must, run_provision
 
+from swarmd.agent.worker import Worker
 from swarmd.engine.client import Engine
 from swarmd.engine.container import container_name
 from swarmd.engine.describe import node_description
 from swarmd.model import ResourceRequirements, TaskState, TLSInfo
 from swarmd.model.specs import ResourceObject
 from swarmd.wire import Assignments
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    with one_host() as made:
+        yield made
+
+
+@pytest.fixture
+async def worker(host: Host, tmp_path: Path) -> AsyncIterator[Worker]:
+    async with emptied(tmp_path, host) as started:
+        yield started
 
 
 async def test_a_task_runs_under_docker_swarms_name_and_labels(host, worker):
@@ -190,7 +205,7 @@ async def test_after_a_power_cut_tasks_run_again_without_any_manager(host, tmp_p
         await give(worker, done)
         await state(worker, done, TaskState.COMPLETE)
     host.run("sync")
-    provision("stop", "--name", host.lab, "manager1", "--power-off")
+    must(run_provision("stop", "--name", host.lab, "manager1", "--power-off"))
     starting = subprocess.Popen([PROVISION, "start", "--name", host.lab], stdout=subprocess.DEVNULL)
     try:
         await so(lambda: answers(host))

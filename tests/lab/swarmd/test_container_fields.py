@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import msgspec
-from agent_host import Host, a_task, give, run_on, so, state, working
+import pytest
+from agent_host import Host, a_task, emptied, give, one_host, run_on, so, state, working
 
 from swarmd.agent.worker import Worker
 from swarmd.engine.container import container_name
@@ -33,6 +36,18 @@ from swarmd.model import (
 from swarmd.wire import Assignments
 
 SLEEP = "sleep 600"
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Host]:
+    with one_host() as made:
+        yield made
+
+
+@pytest.fixture
+async def worker(host: Host, tmp_path: Path) -> AsyncIterator[Worker]:
+    async with emptied(tmp_path, host) as started:
+        yield started
 
 
 def inside(host: Host, task: Task, command: str) -> str:

@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import re
-import secrets
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 
 import pytest
-from test_swarm import on, provision, run, until
+from conftest import must, new_lab, run_provision
+from on_hosts import WITHIN, on, run, until
 
-from provisioner import state
 from provisioner.state import LabFolder
 
 MANAGERS = ("manager1", "manager2", "manager3")
 WORKER = "worker1"
 TICKS = "i=0; while true; do echo tick $i; i=$((i+1)); sleep 0.2; done"
 LINE = re.compile(r"\S+\.(\d+)\.\w+@(\S+) +\| tick (\d+)")
-WITHIN = 60.0
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[LabFolder]:
     """Three managers and a worker."""
-    name = f"logs-{secrets.token_hex(2)}"
-    words = ("--managers", "3", "--workers", "1", "--engine", "swarmd", "--offline", "--no-verify")
-    provision("up", "--name", name, *words)
-    provision("images", "load", "busybox", "--name", name)
-    try:
-        yield state.folder(name)
-    finally:
-        provision("down", "--name", name)
+    with new_lab("logs", "--managers", "3", "--workers", "1", "--engine", "swarmd") as lab:
+        must(run_provision("images", "load", "busybox", "--name", lab.name))
+        yield lab
 
 
 @contextlib.contextmanager
@@ -121,7 +114,7 @@ def test_a_hundred_megabytes_for_a_slow_reader(lab):
 def test_a_dead_node_hides_nothing_of_the_others(lab):
     with service(lab, "spread", "echo hello; exec sleep 3600", "--replicas 4", "--restart-delay 3600s"):
         running(lab, "spread", 4)
-        provision("stop", WORKER, "--power-off", "--name", state.load(lab).spec.name)
+        must(run_provision("stop", WORKER, "--power-off", "--name", lab.name))
         try:
             began = time.monotonic()
             done = run(lab, "manager1", "docker service logs spread")
@@ -135,7 +128,7 @@ def test_a_dead_node_hides_nothing_of_the_others(lab):
                 done.stderr,
             )
         finally:
-            provision("start", WORKER, "--name", state.load(lab).spec.name)
+            must(run_provision("start", WORKER, "--name", lab.name))
         until(lab, "manager1", f"docker node ls --filter name={WORKER} --format '{{{{.Status}}}}'", "Ready")
 
 
@@ -149,12 +142,12 @@ def test_who_follows_notices_no_change_of_leader(lab):
         on(lab, asked, f"systemd-run --quiet --unit following sh -c '{follow}'")
         try:
             _until_ticks(lab, asked, {*MANAGERS, WORKER}, more=5)
-            provision("stop", leads, "--power-off", "--name", state.load(lab).spec.name)
+            must(run_provision("stop", leads, "--power-off", "--name", lab.name))
             try:
                 until(lab, asked, "docker node ls --format '{{.ManagerStatus}}' | grep -c Leader", "1")
                 ticks = _until_ticks(lab, asked, others, more=25)
             finally:
-                provision("start", leads, "--name", state.load(lab).spec.name)
+                must(run_provision("start", leads, "--name", lab.name))
             for (_, host), numbers in ticks.items():
                 if host in others:
                     assert numbers == list(range(len(numbers))), f"the ticks of {host} are {numbers}"
