@@ -85,6 +85,13 @@ HOSTS = (
     ),
     Break(
         "manager2",
+        "systemd-run --quiet --unit=swarmd sleep infinity",
+        "systemctl stop swarmd",
+        "The swarm mode on manager2 is the one that was asked for",
+        "manager2 has the swarm mode of swarmd, not of docker",
+    ),
+    Break(
+        "manager2",
         "hostname wrong",
         "hostname manager2",
         "manager2 calls itself by its name",

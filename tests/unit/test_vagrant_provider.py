@@ -12,12 +12,12 @@ from provisioner.lab import VagrantSpec
 from provisioner.machines.vagrant import description
 from provisioner.machines.vagrant.description import Box, Description
 from provisioner.machines.vagrant.provider import VagrantProvider
+from provisioner.progress import Progress
 from provisioner.state import LabFolder
 
 RECORDED = Path(__file__).parent / "vagrant"
-SPEC = lab.describe(
-    provider="vagrant", managers=1, user="vagrant", vagrant=VagrantSpec(hypervisor="libvirt", packages=True)
-)
+VIRTUAL = VagrantSpec(hypervisor="libvirt", packages=True)
+SPEC = lab.describe(provider="vagrant", managers=1, user="vagrant", vagrant=VIRTUAL)
 
 
 @pytest.fixture
@@ -42,6 +42,15 @@ def _stand_in(program: Path, script: str) -> None:
 
 def _provider(folder: LabFolder) -> VagrantProvider:
     return VagrantProvider(folder, state.draft(SPEC))
+
+
+@pytest.mark.parametrize(("engine", "converged"), [("docker", True), ("swarmd", False)])
+def test_a_box_with_dockers_packages_is_all_that_dockers_swarm_mode_needs(
+    folder: LabFolder, engine: str, converged: bool
+) -> None:
+    spec = lab.describe(provider="vagrant", managers=1, user="vagrant", engine=engine, vagrant=VIRTUAL)
+    provider = VagrantProvider(folder, state.draft(spec))
+    assert provider.prepare(Progress(quiet=True), converged_by="", converge=None) is converged
 
 
 def test_a_new_lab_needs_the_box(folder: LabFolder) -> None:

@@ -47,8 +47,9 @@ class VagrantProvider:
         return self.hypervisor.working()
 
     def prepare(self, progress: Progress, *, converged_by: str, converge: Callable[[HostSpec], None] | None) -> bool:  # noqa: ARG002
-        # What LXC hosts get from an image of a converged host, ours have in their box: all that the roles install.
-        return self.settings.packages
+        # What LXC hosts get from an image of a converged host, ours have in their box: all that the roles install
+        # for Docker's own swarm mode. No box has swarmd.
+        return self.settings.packages and self.spec.engine == "docker"
 
     # -- machines -------------------------------------------------------------------------------------------------
 

@@ -47,6 +47,12 @@ def test_same_version(hosts: Mapping[str, Host]) -> None:
     assert len(set(versions.values())) == 1, ", ".join(f"{name} has {version}" for name, version in versions.items())
 
 
+def test_swarm_mode(host: Host, host_name: str, spec: LabSpec) -> None:
+    """The swarm mode on {host_name} is the one that was asked for."""
+    there = "swarmd" if host.service("swarmd").is_running else "docker"
+    assert there == spec.engine, f"{host_name} has the swarm mode of {there}, not of {spec.engine}"
+
+
 def test_storage(host: Host, host_name: str) -> None:
     """Docker on {host_name} shares image layers between containers."""
     driver = info(host)["Driver"]
