@@ -28,15 +28,16 @@ def create(client: docker.APIClient, *, name: str = SERVICE, replicas: int) -> s
     return str(service["ID"])
 
 
-def containers(machines: Sequence[Machine], timeout: float) -> tuple[Container, ...]:
+def containers(machines: Sequence[Machine], service: str, timeout: float) -> tuple[Container, ...]:
     """The running containers of the service on these hosts, asked of each host's own engine.
 
+    :param service: its id; of an earlier run's service of that name, containers may still be about to end.
     :raises docker.errors.DockerException: a host's engine does not answer.
     """
     found = []
     for machine in machines:
         with connect(machine, timeout) as client:
-            listed = client.containers(filters={"label": f"com.docker.swarm.service.name={SERVICE}"})
+            listed = client.containers(filters={"label": f"com.docker.swarm.service.id={service}"})
             for each in listed:
                 seen = client.inspect_container(each["Id"])
                 name, started = seen["Name"].lstrip("/"), seen["State"]["StartedAt"]

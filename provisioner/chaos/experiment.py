@@ -67,6 +67,7 @@ class Experiment:
         self._missing: list[str] = []
         self._interrupted: dict[str, str] = {}
         self._released: set[str] = set()
+        self._tasks = ""
         self._watched: tuple[Container, ...] = ()
         self._victims: tuple[str, ...] = ()
         self._lost: set[str] = set()
@@ -96,7 +97,7 @@ class Experiment:
         managers = self.managers()
         healing.remove_leftovers(self.spec, managers[0])
         with connect(managers[0], ENGINE_TIMEOUT) as client:
-            bystanders.create(client, replicas=self.replicas)
+            self._tasks = bystanders.create(client, replicas=self.replicas)
             workload.create_services(client, [manager.name for manager in managers])
         ready = Watch("tasks run", sights.tasks_running(self.replicas, ()), self.bounds.service)
         self._require(self._watch([ready], since=self.clock()))
@@ -187,7 +188,7 @@ class Experiment:
 
     def _begin(self, event: str, victims: Sequence[str], words: str, *, watched: Sequence[str]) -> None:
         machines = [machine for machine in self.running() if machine.name in watched]
-        self._watched = bystanders.containers(machines, ENGINE_TIMEOUT)
+        self._watched = bystanders.containers(machines, self._tasks, ENGINE_TIMEOUT)
         self._victims = tuple(victims)
         self._lost = set(victims)
         self._killed = self.timeline.mark(event, f"{', '.join(victims)}: {words}").seconds
@@ -293,7 +294,7 @@ class Experiment:
     def _interruptions(self, watched: Sequence[Container]) -> dict[str, str]:
         hosts = {container.host for container in watched}
         machines = [machine for machine in self.running() if machine.name in hosts]
-        return bystanders.interruptions(watched, bystanders.containers(machines, ENGINE_TIMEOUT))
+        return bystanders.interruptions(watched, bystanders.containers(machines, self._tasks, ENGINE_TIMEOUT))
 
     def missed(self, what: str) -> None:
         """Note an object of the cluster that is not there any more."""

@@ -139,7 +139,7 @@ def test_who_follows_notices_no_change_of_leader(lab):
     with service(lab, "ticking", TICKS, "--replicas 4", "--restart-delay 3600s", by=asked):
         running(lab, "ticking", 4, by=asked)
         follow = "exec docker service logs --follow ticking > /root/ticking 2>&1"
-        on(lab, asked, f"systemd-run --quiet --unit following sh -c '{follow}'")
+        on(lab, asked, f"touch /root/ticking && systemd-run --quiet --unit following sh -c '{follow}'")
         try:
             _until_ticks(lab, asked, {*MANAGERS, WORKER}, more=5)
             must(run_provision("stop", leads, "--power-off", "--name", lab.name))

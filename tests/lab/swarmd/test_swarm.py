@@ -129,7 +129,7 @@ def test_without_its_only_manager_there_is_no_management_and_tasks_run_on(lab):
 def test_what_is_not_there_yet_is_said(lab):
     assert "not implemented by swarmd yet" in refused(lab, "manager1", "docker secret create x /etc/hostname")
     words = refused(lab, "manager1", "docker service create --detach --publish 8080:80 busybox")
-    assert "EndpointSpec.Ports is not implemented by swarmd yet" in words
+    assert "EndpointSpec.Ports.PublishMode ingress is not implemented by swarmd yet" in words
 
 
 def test_docker_works_through_the_front_as_ever(lab):
