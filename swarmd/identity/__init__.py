@@ -4,16 +4,19 @@ from swarmd.identity.credentials import Credentials, NoCredentials
 from swarmd.identity.peer import Peer, peer_of
 from swarmd.identity.root import CLUSTER_CA, MANAGER_NAME, PEERS_CA, RootCA, new_key, new_request
 from swarmd.identity.tokens import Token
+from swarmd.identity.vault import CannotOpen, Vault
 
 __all__ = [
     "CLUSTER_CA",
     "MANAGER_NAME",
     "PEERS_CA",
+    "CannotOpen",
     "Credentials",
     "NoCredentials",
     "Peer",
     "RootCA",
     "Token",
+    "Vault",
     "new_key",
     "new_request",
     "peer_of",

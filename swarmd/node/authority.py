@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cryptography import x509
 from swarmd.errors import Internal
 from swarmd.files import private_folder, write_atomically
 from swarmd.identity.root import PEERS_CA, RootCA, load_key, new_key, new_request
+from swarmd.identity.vault import Vault
 from swarmd.member import revocation
 from swarmd.member.arguments import PeerFiles
 from swarmd.model import NodeRole
@@ -78,6 +80,11 @@ class Authority:
             self.peers.certificate_pem.decode(),
             (self.peers.key_pem or b"").decode(),
         )
+
+    @cached_property
+    def vault(self) -> Vault:
+        """By the peers' CA: it is no user's to rotate, and no external one can stand in its place."""
+        return Vault(self.peers.key_pem or b"")
 
     def save(self, folder: Path) -> None:
         write_atomically(private_folder(folder) / FILE, msgspec.json.encode(self.keys))

@@ -30,6 +30,12 @@ def test_the_keys_are_found_again_and_nobody_else_reads_them(tmp_path: Path):
     assert (tmp_path / "authority.json").stat().st_mode & 0o077 == 0
 
 
+def test_every_manager_that_has_the_keys_opens_what_another_has_sealed(tmp_path: Path):
+    authority = Authority.create()
+    authority.save(tmp_path)
+    assert Authority.load(tmp_path).vault.open(authority.vault.seal(b"secret")) == b"secret"
+
+
 def test_a_node_without_the_keys_or_with_damaged_ones_is_told_which(tmp_path: Path):
     with pytest.raises(NoAuthority, match=r"there is no .*authority\.json"):
         Authority.load(tmp_path)
