@@ -7,6 +7,7 @@ import os
 import sys
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 from structlog.typing import Processor
 
 
@@ -42,6 +43,17 @@ def configure(level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.server").addFilter(without_what_was_sent)
+
+
+def without_what_was_sent(record: logging.LogRecord) -> bool:
+    """For aiohttp's log: of a request whose head it cannot read, it would show the line, which may hold credentials."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg, record.args = "a request could not be read (%s)", (type(error).__name__,)
+        record.exc_info = record.exc_text = None
+    return True
 
 
 def _line(_: object, __: str, event: structlog.typing.EventDict) -> str:

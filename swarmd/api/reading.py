@@ -28,6 +28,8 @@ from swarmd.model import (
 
 LARGEST_BODY = 4 << 20
 """Bytes; swarmkit's limit of a message between daemon and manager."""
+LONGEST_FIELD = 64 << 10
+"""Bytes of one field of a request's head, and of its first line; a registry's token alone may have ten thousand."""
 BODY_DEADLINE = 30.0
 """Seconds that a client has for its whole body."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import logging
 
 import pytest
 
@@ -12,6 +13,7 @@ from swarmd.api import reading
 from swarmd.api.filters import parse_filters
 from swarmd.api.validation import is_image_reference, with_port
 from swarmd.errors import BadRequest
+from swarmd.logs import without_what_was_sent
 
 JSON = {"Content-Type": "application/json"}
 
@@ -66,6 +68,24 @@ async def test_a_slow_client_is_given_up(swarm, monkeypatch):
     writer.close()
     await writer.wait_closed()
     assert await swarm.get("/services") == []
+
+
+@pytest.mark.parametrize("ending", ["\0", "\rx", "x" * 70_000])
+async def test_a_head_that_cannot_be_read_is_not_written_into_the_log(swarm, caplog, ending):
+    """aiohttp shows the line that it stumbles over."""
+    logger = logging.getLogger("aiohttp.server")
+    logger.addFilter(without_what_was_sent)
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(swarm.socket))
+        field = f"X-Registry-Auth: hunter2-hunter2{ending}"
+        writer.write(f"POST /services/create HTTP/1.1\r\nHost: d\r\n{field}\r\n\r\n".encode())
+        assert b" 400 " in await asyncio.wait_for(reader.readline(), 10)
+        writer.close()
+        await writer.wait_closed()
+    finally:
+        logger.removeFilter(without_what_was_sent)
+    assert "a request could not be read" in caplog.text
+    assert "hunter2" not in caplog.text
 
 
 async def test_half_a_surrogate_pair_is_replaced(swarm):
