@@ -29,6 +29,9 @@ UNHEALTHY = "dockerexec: unhealthy container"
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 8.0
 """Seconds between attempts at a step that the engine did not answer."""
+CREDENTIALS_WITHIN = 30.0
+"""Seconds that a pull which a restart of the daemon broke off waits for managers: they alone have the credentials for
+it. Sessions are tried each 8 s at last. After that the image may be there, or need none."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,17 @@ class Runner:
     """Owns a task's status. Its desired state comes from managers by :meth:`redirect`."""
 
     def __init__(
-        self, task: Task, machinery: Machinery, changed: Callable[[Task], Awaitable[None]], *, forgotten: bool = False
+        self,
+        task: Task,
+        machinery: Machinery,
+        changed: Callable[[Task], Awaitable[None]],
+        *,
+        is_assigned: bool = True,
     ) -> None:
         """
         :param changed: told each new status before the next step; it stores and reports the task.
+        :param is_assigned: by a manager, with the credentials that there are; else the task is one from the disk, of
+            which no manager has spoken yet.
         """
         self.task = task
         self._engine = machinery.engine
@@ -62,14 +72,19 @@ class Runner:
         self._booted = machinery.booted
         self._now = machinery.now
         self._changed = changed
-        self._forgotten = forgotten
+        self._forgotten = False
         self._wake = asyncio.Event()
+        self._assigned = asyncio.Event()
+        if is_assigned:
+            self._assigned.set()
         self._name = container_name(task)
 
     def redirect(self, task: Task) -> None:
         """Take over what managers write: above all what is desired, which never goes back."""
         if task.desired_state > self.task.desired_state:
             self.task = msgspec.structs.replace(self.task, desired_state=task.desired_state)
+        if self.task.desired_state <= TaskState.RUNNING:
+            self._assigned.set()
         self._wake.set()
 
     def forget(self) -> None:
@@ -177,6 +192,7 @@ class Runner:
     async def _pull(self) -> str:
         """Why the engine could not even try; empty if it has tried."""
         image = self.task.spec.container_spec.image
+        await self._credentials_known()
         try:
             await self._puller.pull(image, self._credentials.get(self.task.id, ""))
         except EngineUnreachable as error:
@@ -184,6 +200,15 @@ class Runner:
         except EngineRefused as error:
             log.warning("pulling %s failed: %s", image, error)
         return ""
+
+    async def _credentials_known(self) -> None:
+        """At once but for a task from the disk, where its credentials are not."""
+        try:
+            async with asyncio.timeout(CREDENTIALS_WITHIN):
+                await self._assigned.wait()
+        except TimeoutError:
+            self._assigned.set()
+            log.warning("task %s: no manager was heard of it; its image is pulled without credentials", self.task.id)
 
     async def _is_ours(self) -> bool:
         container = await self._engine.inspect(self._name)

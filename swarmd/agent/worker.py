@@ -17,7 +17,7 @@ from swarmd.engine.container import NODE_ID, TASK_ID
 from swarmd.engine.pull import Puller
 from swarmd.engine.watch import Watch
 from swarmd.errors import EngineRefused, EngineUnreachable
-from swarmd.model import Task
+from swarmd.model import Task, TaskState
 from swarmd.task_group import TaskGroup
 from swarmd.wire import Assignments
 
@@ -60,7 +60,7 @@ class Worker:
 
     @property
     def credentials(self) -> Mapping[str, str]:
-        """The registry's, by task id."""
+        """The registry's, by task id, of those that have yet to be pulled."""
         return self._credentials
 
     async def run(self) -> NoReturn:
@@ -69,7 +69,7 @@ class Worker:
             self._group = group
             group.create_task(self.watch.run())
             for task in await asyncio.to_thread(self._storage.load):
-                self._begin(task)
+                self._begin(task, is_assigned=False)
             if self._runners:
                 log.info("taking up %d stored tasks", len(self._runners))
             self._started.set()
@@ -87,8 +87,9 @@ class Worker:
         for task_id in gone:
             if runner := self._runners.get(task_id):
                 runner.forget()
-        self._credentials |= message.credentials
         for task in message.tasks:
+            if credentials := message.credentials.get(task.id):
+                self._credentials[task.id] = credentials
             self._take(task)
         if message.complete:
             self._leftovers.set()
@@ -99,11 +100,12 @@ class Worker:
             self._begin(task)
             return
         runner.redirect(task)
+        self._drop_credentials(runner.task)
         if task.status != runner.task.status:
             self.outbox.put(task.id, runner.task.status)
 
-    def _begin(self, task: Task) -> None:
-        runner = self._runners[task.id] = Runner(task, self._machinery, self._changed)
+    def _begin(self, task: Task, *, is_assigned: bool = True) -> None:
+        runner = self._runners[task.id] = Runner(task, self._machinery, self._changed, is_assigned=is_assigned)
         self._group.create_task(self._see_through(runner))
 
     async def _see_through(self, runner: Runner) -> None:
@@ -118,8 +120,14 @@ class Worker:
         except (OSError, ValueError) as error:
             log.warning("the file of task %s could not be deleted: %s", task_id, error)
 
+    def _drop_credentials(self, task: Task) -> None:
+        """Once they are of no use: what is pulled is pulled."""
+        if task.status.state >= TaskState.READY:
+            self._credentials.pop(task.id, None)
+
     async def _changed(self, task: Task) -> None:
         status = task.status
+        self._drop_credentials(task)
         log.info("task %s of %s is %s %s", task.id, task.service_name, status.state.word, status.err)
         try:
             await asyncio.to_thread(self._storage.save, task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ import pytest
 from agent_tasks import NODE, a_task, desired
 from engine_double import EngineDouble
 
+from swarmd.agent import runner
 from swarmd.agent.storage import Storage
 from swarmd.agent.worker import Worker
 from swarmd.engine.client import Engine
@@ -503,16 +505,77 @@ async def test_of_assignments_in_parts_the_last_tells_what_is_removed(engine, so
         assert engine.status(container_name(gone)) == "absent"
 
 
-async def test_credentials_are_in_memory_alone_and_no_longer_than_their_task(engine, socket, tmp_path):
+async def test_credentials_are_in_memory_alone_and_only_until_the_image_is_there(engine, socket, tmp_path, caplog):
     task = a_task()
+    engine.hold_pulls = asyncio.Event()
+    given = Assignments(complete=True, tasks=[task], credentials={task.id: "c2VjcmV0"})
+    with caplog.at_level(logging.DEBUG):
+        async with engine.serving(socket), working(tmp_path, socket) as worker:
+            await worker.assign(given)
+            await so(lambda: engine.pulls == ["busybox:latest"])
+            assert worker.credentials == {task.id: "c2VjcmV0"}
+            engine.hold_pulls.set()
+            await state(worker, task, TaskState.RUNNING)
+            assert worker.credentials == {}
+            await worker.assign(given)  # by a manager that has not heard of it yet
+            assert worker.credentials == {}
+    assert not [file for file in tmp_path.rglob("*") if file.is_file() and b"c2VjcmV0" in file.read_bytes()]
+    assert "c2VjcmV0" not in caplog.text
+
+
+async def test_credentials_go_with_a_task_that_is_forgotten(engine, socket, tmp_path):
+    task = a_task()
+    engine.hold_pulls = asyncio.Event()
     async with engine.serving(socket), working(tmp_path, socket) as worker:
         await worker.assign(Assignments(complete=True, tasks=[task], credentials={task.id: "c2VjcmV0"}))
-        await state(worker, task, TaskState.RUNNING)
-        assert worker.credentials == {task.id: "c2VjcmV0"}
-        assert not [file for file in tmp_path.rglob("*") if file.is_file() and b"c2VjcmV0" in file.read_bytes()]
+        await so(lambda: engine.pulls == ["busybox:latest"])
         await give(worker, complete=True)
         await so(lambda: not worker.tasks)
         assert worker.credentials == {}
+
+
+async def pulling(engine, socket, tmp_path) -> Task:
+    """A task of an image that needs credentials, whose pull ended with the daemon."""
+    task = a_task(ContainerSpec(image="far/secret"))
+    engine.registry.add("far/secret:latest")
+    engine.private["far/secret:latest"] = "dXNlcjpzZWNyZXQ="
+    engine.hold_pulls = asyncio.Event()
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await worker.assign(Assignments(complete=True, tasks=[task], credentials={task.id: "dXNlcjpzZWNyZXQ="}))
+        await so(lambda: engine.pulls == ["far/secret:latest"])
+    engine.hold_pulls = None
+    engine.images.discard("far/secret:latest")
+    engine.pulls.clear()
+    return task
+
+
+async def test_a_pull_that_was_broken_off_waits_for_its_credentials(engine, socket, tmp_path):
+    task = await pulling(engine, socket, tmp_path)
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await give(worker, a_task())  # a part that does not name it
+        await so(lambda: engine.pulls == ["busybox:latest"])
+        known = {"known": [other for other in worker.tasks if other != task.id]}
+        credentials = {task.id: "dXNlcjpzZWNyZXQ="}
+        await worker.assign(Assignments(complete=True, tasks=[task], credentials=credentials, **known))
+        await state(worker, task, TaskState.RUNNING)
+
+
+async def test_without_any_manager_it_waits_for_so_long_and_no_longer(engine, socket, tmp_path, monkeypatch, caplog):
+    task = await pulling(engine, socket, tmp_path)
+    monkeypatch.setattr(runner, "CREDENTIALS_WITHIN", 0.1)
+    engine.images.add("far/secret:latest")
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await state(worker, task, TaskState.RUNNING)
+    assert f"task {task.id}: no manager was heard of it; its image is pulled without credentials" in caplog.messages
+
+
+async def test_a_task_that_managers_do_not_want_any_more_waits_no_longer(engine, socket, tmp_path):
+    task = await pulling(engine, socket, tmp_path)
+    async with engine.serving(socket), working(tmp_path, socket) as worker:
+        await so(lambda: task.id in worker.tasks)
+        await give(worker, desired(task, TaskState.SHUTDOWN))
+        await state(worker, task, TaskState.SHUTDOWN)
+    assert engine.pulls == []
 
 
 async def test_the_newest_of_an_image_is_pulled_unless_what_is_there_is_to_do(engine, socket, tmp_path):
