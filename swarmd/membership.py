@@ -148,7 +148,8 @@ class Membership(Protocol):
     def seal(self, secret: bytes) -> str:
         """What only managers of this cluster can read again, to be stored: a registry's credentials.
 
-        :raises swarmd.errors.NotManager: this node is none.
+        :raises swarmd.errors.NodeUnavailable: this node is no manager.
+        :raises swarmd.errors.NoLeader: it is one whose etcd does not serve.
         """
 
     def logs(self, selector: LogSelector, options: LogOptions) -> AsyncGenerator[list[LogPiece], None]:

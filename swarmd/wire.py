@@ -79,7 +79,8 @@ class Assignments(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     known: list[str] = []
     """Of a complete one: ids of the tasks that the messages before it have named."""
     credentials: dict[str, str] = {}
-    """By task id, the registry's for its image: X-Registry-Auth as the engine takes it. Never written to disk."""
+    """By task id, the registry's for its image, if that has yet to be pulled: X-Registry-Auth as the engine takes it.
+    Never written to disk."""
 
 
 class LogOptions(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,7 +9,7 @@ from datetime import UTC, datetime
 import msgspec
 from aiohttp import web
 
-from swarmd.api import answers, quorum, reading, rendering, validation
+from swarmd.api import answers, quorum, reading, registry_auth, rendering, validation
 from swarmd.api.context import Route
 from swarmd.api.decoding import not_implemented
 from swarmd.api.defaults import complete_task
@@ -23,10 +21,6 @@ from swarmd.model import PortConfig, ReplicatedMode, Service, ServiceMode, Servi
 from swarmd.store import Delete, Kind, Put, Snapshot, Unchanged
 
 _FILTERS = ("name", "id", "label", "mode", "runtime")
-_NO_CREDENTIALS = (
-    "registry credentials are not kept by swarmd yet: nodes pull the image without them, "
-    "unless they are logged in to the registry themselves"
-)
 
 
 async def index(request: web.Request) -> web.Response:
@@ -81,12 +75,13 @@ async def create(request: web.Request) -> web.Response:
     if any(entry.value.spec.name == spec.name for entry in snapshot.services.values()):
         raise taken
     now = datetime.now(UTC)
-    service = Service(id=new_id(), spec=spec, spec_version=1, created_at=now, updated_at=now)
+    kept = registry_auth.of_created(request)
+    service = Service(id=new_id(), spec=spec, spec_version=1, created_at=now, updated_at=now, registry_auth=kept.sealed)
     try:
         await quorum.write(request, [Put(Kind.SERVICE, service.id, service)], Unchanged(Kind.SERVICE, service.id, 0))
     except AlreadyExists:
         raise taken from None
-    return answers.json({"ID": service.id, "Warnings": _warnings(request)}, 201)
+    return answers.json({"ID": service.id, "Warnings": kept.warnings}, 201)
 
 
 async def inspect(request: web.Request) -> web.Response:
@@ -104,6 +99,7 @@ async def update(request: web.Request) -> web.Response:
         raise not_implemented("docker service rollback")
     entry = find_service(await quorum.read(request), request.match_info["id"])
     service = entry.value
+    kept = registry_auth.of_updated(request, service)
     spec = _with_replicas(spec)
     validation.check_service(spec)
     if spec.name != service.spec.name:
@@ -115,13 +111,15 @@ async def update(request: web.Request) -> web.Response:
     changed = msgspec.structs.replace(
         service,
         spec=spec,
+        registry_auth=kept.sealed,
         previous_spec=service.spec,
+        previous_registry_auth=service.registry_auth,
         spec_version=service.spec_version + makes_out_of_date(service.spec, spec),
         updated_at=datetime.now(UTC),
     )
     guard = Unchanged(Kind.SERVICE, service.id, version)
     await quorum.write(request, [Put(Kind.SERVICE, service.id, changed)], guard)
-    return answers.json({"Warnings": _warnings(request)})
+    return answers.json({"Warnings": kept.warnings})
 
 
 def makes_out_of_date(old: ServiceSpec, new: ServiceSpec) -> bool:
@@ -157,17 +155,6 @@ def _with_replicas(spec: ServiceSpec) -> ServiceSpec:
     if spec.is_global:
         return spec
     return msgspec.structs.replace(spec, mode=ServiceMode(ReplicatedMode(spec.replicas)))
-
-
-def _warnings(request: web.Request) -> list[str] | None:
-    """docker-py sends credentials whenever it has some, so they are no ground to refuse a service."""
-    sent = request.headers.get("X-Registry-Auth", "")
-    try:
-        credentials = msgspec.json.decode(base64.urlsafe_b64decode(sent + "==")) if sent else {}
-    except (binascii.Error, ValueError, msgspec.DecodeError):
-        credentials = {"unreadable": True}
-    given = isinstance(credentials, dict) and any(credentials.values())
-    return [_NO_CREDENTIALS] if given else None
 
 
 ROUTES: tuple[Route, ...] = (

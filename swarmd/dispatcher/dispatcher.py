@@ -14,11 +14,13 @@ from aiohttp import web
 from swarmd import wire
 from swarmd.dispatcher.assignments import Assigned
 from swarmd.dispatcher.judge import TICK, Judge, Signal
+from swarmd.dispatcher.registry_auth import RegistryAuth
 from swarmd.dispatcher.session import Ended, Farewell, Session, bid_farewell, receive, turn_away
 from swarmd.dispatcher.succession import ARRIVAL, Succession
 from swarmd.dispatcher.writes import Sighting, Writes, fresh
 from swarmd.errors import Deposed, NoLeader
 from swarmd.identity.peer import Peer
+from swarmd.identity.vault import CannotOpen
 from swarmd.model import NodeState, new_id
 from swarmd.store import Snapshot, Store
 from swarmd.task_group import TaskGroup
@@ -40,6 +42,10 @@ MOVED = 'Node moved to "unknown" state due to leadership change in cluster'
 log = structlog.get_logger()
 
 
+def no_vault(_: str) -> bytes:
+    raise CannotOpen("there is no vault")
+
+
 @dataclass
 class _Registrations:
     last: float
@@ -57,12 +63,14 @@ class Dispatcher:
         managers: Callable[[], list[wire.Manager]],
         signals: Callable[[], Mapping[str, Signal]] = dict,
         succession: Succession | None = None,
+        unseal: Callable[[str], bytes] = no_vault,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         :param managers: those that agents may turn to, as of now.
         :param signals: by address: ``Prober.signals``; without it heartbeats alone count.
         :param succession: without it no node stays Ready.
+        :param unseal: opens registry credentials (``Vault.open``).
         """
         self._store = store
         self._managers = managers
@@ -75,6 +83,7 @@ class Dispatcher:
         self._judge = Judge(clock())
         self._assigned = Assigned()
         self._routed = Snapshot()
+        self._registry_auth = RegistryAuth(unseal, lambda: self._routed)
         self._sessions: dict[str, Session] = {}
         self._registrations: dict[str, _Registrations] = {}
         self._open = asyncio.Event()
@@ -144,7 +153,7 @@ class Dispatcher:
         if node.value.manager is not None:
             # The leader's own agent comes from loopback, which other managers must not take for the leader's address.
             address = node.value.manager.address.rpartition(":")[0].strip("[]")
-        session = Session(websocket, node_id, new_id())
+        session = Session(websocket, node_id, new_id(), self._registry_auth.of)
         if older := self._sessions.get(node_id):
             older.close(Farewell.REPLACED, "the node has opened another session")
         self._sessions[node_id] = session

@@ -7,6 +7,7 @@ import contextlib
 import enum
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 from aiohttp import ClientConnectionError, WSMsgType, web
@@ -26,8 +27,11 @@ MOST_WAITING = 1_000
 CHANGES = 100
 """Tasks in one message of changes."""
 BYTES = 1 << 20
-"""Of the tasks in one message; a single one may have a little more, since a service's spec may have as much. With the
-ids of 100,000 others it is still below the largest message allowed."""
+"""Of the tasks in one message with their credentials; a single one may have a little more, since a service's spec may
+have as much. With the ids of 100,000 others it is still below the largest message allowed."""
+
+CredentialsOf = Callable[[Task], str]
+"""``X-Registry-Auth`` for a task's image, empty where there is none to give. Asked as its message is made."""
 
 
 GONE = 1001
@@ -56,10 +60,17 @@ class Ended(Internal):
 
 
 class Session:
-    def __init__(self, websocket: web.WebSocketResponse, node_id: str, session_id: str) -> None:
+    def __init__(
+        self,
+        websocket: web.WebSocketResponse,
+        node_id: str,
+        session_id: str,
+        credentials_of: CredentialsOf = lambda _: "",
+    ) -> None:
         self.node_id = node_id
         self.session_id = session_id
         self._websocket = websocket
+        self._credentials_of = credentials_of
         self._waiting: deque[wire.FromDispatcher] = deque()
         self._complete: Iterator[wire.Assignments] = iter(())
         self._difference = Difference()
@@ -74,7 +85,7 @@ class Session:
         self._begun = True
         self._told = (managers, role)
         self.post(wire.Welcome(self.session_id, managers, role))
-        self._complete = complete(tasks)
+        self._complete = complete(tasks, self._credentials_of)
 
     @property
     def has_begun(self) -> bool:
@@ -158,7 +169,7 @@ class Session:
                 await send(self._websocket, part)
                 await self._answer()
             difference, self._difference = self._difference, Difference()
-            for message in messages(difference):
+            for message in messages(difference, self._credentials_of):
                 await send(self._websocket, message)
                 await self._answer()
 
@@ -168,38 +179,48 @@ class Session:
             await send(self._websocket, self._waiting.popleft())
 
 
-def complete(tasks: Sequence[Task]) -> Iterator[wire.Assignments]:
+def complete(tasks: Sequence[Task], credentials_of: CredentialsOf = lambda _: "") -> Iterator[wire.Assignments]:
     """All tasks of a node, in as many messages as they need. What is to be removed is known with the last alone."""
     named = 0
-    part: list[Task] = []
-    for following in _portions(tasks, most=len(tasks)):
-        if part:
-            yield wire.Assignments(complete=False, tasks=part)
-            named += len(part)
+    part = _Portion()
+    for following in _portions(tasks, len(tasks), credentials_of):
+        if part.tasks:
+            yield wire.Assignments(complete=False, tasks=part.tasks, credentials=part.credentials)
+            named += len(part.tasks)
         part = following
-    yield wire.Assignments(complete=True, tasks=part, known=[task.id for task in tasks[:named]])
+    known = [task.id for task in tasks[:named]]
+    yield wire.Assignments(complete=True, tasks=part.tasks, known=known, credentials=part.credentials)
 
 
-def messages(difference: Difference) -> Iterator[wire.Assignments]:
+def messages(difference: Difference, credentials_of: CredentialsOf = lambda _: "") -> Iterator[wire.Assignments]:
     """The changes in portions that fit into messages."""
-    for tasks in _portions(difference.tasks.values(), most=CHANGES):
-        yield wire.Assignments(complete=False, tasks=tasks)
+    for portion in _portions(difference.tasks.values(), CHANGES, credentials_of):
+        yield wire.Assignments(complete=False, tasks=portion.tasks, credentials=portion.credentials)
     removed = sorted(difference.removed - difference.tasks.keys())
     for start in range(0, len(removed), CHANGES):
         yield wire.Assignments(complete=False, tasks=[], removed=removed[start : start + CHANGES])
 
 
-def _portions(tasks: Iterable[Task], most: int) -> Iterator[list[Task]]:
-    portion: list[Task] = []
-    size = 0
+@dataclass
+class _Portion:
+    tasks: list[Task] = field(default_factory=list)
+    credentials: dict[str, str] = field(default_factory=dict)
+    size: int = 0
+
+
+def _portions(tasks: Iterable[Task], most: int, credentials_of: CredentialsOf) -> Iterator[_Portion]:
+    portion = _Portion()
     for task in tasks:
-        more = len(msgspec.json.encode(task))
-        if portion and (len(portion) == most or size + more > BYTES):
+        credentials = credentials_of(task)
+        more = len(msgspec.json.encode(task)) + len(credentials)
+        if portion.tasks and (len(portion.tasks) == most or portion.size + more > BYTES):
             yield portion
-            portion, size = [], 0
-        portion.append(task)
-        size += more
-    if portion:
+            portion = _Portion()
+        portion.tasks.append(task)
+        if credentials:
+            portion.credentials[task.id] = credentials
+        portion.size += more
+    if portion.tasks:
         yield portion
 
 

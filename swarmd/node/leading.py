@@ -34,6 +34,8 @@ class Leading:
     admission: Admission
     managers: Callable[[], list[wire.Manager]]
     prober: Prober
+    unseal: Callable[[str], bytes]
+    """What managers have sealed, for the nodes that need it."""
     dispatcher: Dispatcher | None = None
     """While this manager leads."""
 
@@ -60,7 +62,12 @@ class Leading:
             self.quorum.credentials.node_id, self.leadership.predecessor, answering=self.prober.answering
         )
         return Dispatcher(
-            self.store, epoch, managers=self.managers, signals=lambda: self.prober.signals, succession=succession
+            self.store,
+            epoch,
+            managers=self.managers,
+            signals=lambda: self.prober.signals,
+            succession=succession,
+            unseal=self.unseal,
         )
 
     async def _schedule(self, dispatcher: Dispatcher, epoch: int) -> None:

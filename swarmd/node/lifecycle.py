@@ -21,7 +21,6 @@ from swarmd.errors import (
     NodeUnavailable,
     NoLeader,
     NotFound,
-    NotImplementedYet,
     NotInSwarm,
     NotManager,
 )
@@ -191,15 +190,19 @@ class Lifecycle:
                 )
                 return
 
-    def seal(self, secret: bytes) -> str:  # noqa: ARG002
-        raise NotImplementedYet("swarmd does not keep registry credentials yet; that comes with a later version")
+    def seal(self, secret: bytes) -> str:
+        return self._manager().seal(secret)
 
     def logs(self, selector: LogSelector, options: LogOptions) -> AsyncGenerator[list[LogPiece], None]:
+        return self._manager().log_broker.logs(selector, options)
+
+    def _manager(self) -> Manager:
+        """As :meth:`store`."""
         self.store()  # refuses in words where this is no manager
         manager = self.manager
         if manager is None:
             raise NoLeader
-        return manager.log_broker.logs(selector, options)
+        return manager
 
     # swarm init
 

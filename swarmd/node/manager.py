@@ -146,7 +146,7 @@ class Manager:
             Registrar(store, self._authority.root, self.managers),
             quorum,
             leadership,
-            Leading(store, leadership, quorum, admission, self.managers, self._prober),
+            Leading(store, leadership, quorum, admission, self.managers, self._prober, self._authority.vault.open),
             LogBroker(store, wire.Manager(self._credentials.node_id, address), self._have_logs_brought),
         )
 
@@ -191,6 +191,9 @@ class Manager:
         if self._parts is None:
             raise NodeUnavailable("this manager is starting")
         return self._parts
+
+    def seal(self, secret: bytes) -> str:
+        return self._authority.vault.seal(secret)
 
     async def reachability(self) -> Reachability:
         return await self._parts.health.reachability() if self._parts else Reachability()

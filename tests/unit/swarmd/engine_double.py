@@ -29,6 +29,8 @@ class EngineDouble:
         self.private: dict[str, str] = {}
         """Image -> the X-Registry-Auth with which alone the registry gives it."""
         self.pulls: list[str] = []
+        self.given: list[str] = []
+        """The X-Registry-Auth of each of them."""
         self.breaking: set[str] = set()
         """Images whose pulls begin well."""
         self.calls: list[str] = []
@@ -211,6 +213,7 @@ class EngineDouble:
     async def _pull(self, request: web.Request) -> web.StreamResponse:
         name = request.query["fromImage"]
         self.pulls.append(name)
+        self.given.append(request.headers.get("X-Registry-Auth", ""))
         if self.hold_pulls:
             await self.hold_pulls.wait()
         if name not in self.registry or self.private.get(name, "") != request.headers.get("X-Registry-Auth", ""):

@@ -17,10 +17,10 @@ from swarmd.errors import (
     IncompleteLogs,
     NodeUnavailable,
     NoLeader,
-    NotImplementedYet,
     NotInSwarm,
     NotManager,
 )
+from swarmd.identity import Vault, new_key
 from swarmd.membership import (
     InitRequest,
     JoinRequest,
@@ -102,6 +102,7 @@ class ScriptedMembership:
         """Whether it is a manager whose etcd does not serve yet."""
         self.refuse_demotion: Exception | None = None
         self.refuse_leave: Exception | None = None
+        self.vault = Vault(new_key())
         self.calls: list[object] = []
         self.brought: list[list[LogPiece]] = []
         """What nodes bring of logs."""
@@ -212,7 +213,7 @@ class ScriptedMembership:
         await self.the_store.commit([Put(Kind.CLUSTER, cluster.id, cluster)], guards=[guard])
 
     def seal(self, secret: bytes) -> str:
-        raise NotImplementedYet("there is no vault")
+        return self.vault.seal(secret)
 
     async def logs(self, selector: LogSelector, options: LogOptions) -> AsyncGenerator[list[LogPiece], None]:
         self.calls.append((selector, options))

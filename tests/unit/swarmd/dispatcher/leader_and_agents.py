@@ -9,6 +9,7 @@ from aiohttp import web
 
 from swarmd import wire
 from swarmd.dispatcher import Dispatcher, Succession
+from swarmd.dispatcher.dispatcher import no_vault
 from swarmd.identity import Peer
 from swarmd.model import (
     Cluster,
@@ -132,6 +133,7 @@ class Leader:
         self.answering = set()
         """Addresses whose machines answer when they are asked."""
         self.clock = Clock()
+        self.unseal = no_vault
 
     async def put(self, *values):
         await self.store.commit([Put(KINDS[type(value)], value.id, value) for value in values])
@@ -159,6 +161,7 @@ class Leader:
             managers=lambda: self.managers,
             signals=lambda: self.signals,
             succession=Succession(predecessor=self.predecessor, answering=self._answering),
+            unseal=self.unseal,
             clock=self.clock,
         )
         application = web.Application()
