@@ -12,8 +12,7 @@ import structlog
 from aiohttp import web
 
 from swarmd import __version__
-from swarmd.api import create_application
-from swarmd.api.reading import LONGEST_FIELD
+from swarmd.api import create_application, serving
 from swarmd.config import Config
 from swarmd.engine.client import Engine
 from swarmd.files import private_folder
@@ -56,13 +55,7 @@ async def serve(config: Config) -> None:
 @asynccontextmanager
 async def _listening(application: web.Application, config: Config) -> AsyncIterator[None]:
     """The API on the socket that systemd hands over, or on one of our own."""
-    runner = web.AppRunner(
-        application,
-        access_log=None,
-        shutdown_timeout=2.0,
-        max_line_size=LONGEST_FIELD,
-        max_field_size=LONGEST_FIELD,
-    )
+    runner = serving(application, shutdown_timeout=2.0)
     await runner.setup()
     try:
         inherited = inherited_sockets()

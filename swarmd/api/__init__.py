@@ -1,5 +1,5 @@
 """Docker's API v1.45 as far as it is swarm's, and the engine's answers that must be rewritten."""
 
-from swarmd.api.application import create_application
+from swarmd.api.application import create_application, serving
 
-__all__ = ["create_application"]
+__all__ = ["create_application", "serving"]

@@ -23,7 +23,7 @@ from swarmd.api import (
 )
 from swarmd.api.context import ENGINE, EVENTS, MEMBERSHIP
 from swarmd.api.event_log import LOOK_EVERY, EventLog
-from swarmd.api.reading import LARGEST_BODY
+from swarmd.api.reading import LARGEST_BODY, LONGEST_FIELD
 from swarmd.api.upstream import Engine
 from swarmd.membership import Membership
 
@@ -60,6 +60,21 @@ def create_application(
         for full in (path, "/v{version:[0-9.]+}" + path):
             application.router.add_route(method, full, handler)
     return application
+
+
+def serving(application: web.Application, *, shutdown_timeout: float) -> web.AppRunner:
+    """As Go's server reads requests: long fields, and bodies as they come, whatever they say of their encoding.
+
+    :param shutdown_timeout: seconds that requests have to end.
+    """
+    return web.AppRunner(
+        application,
+        access_log=None,
+        shutdown_timeout=shutdown_timeout,
+        max_line_size=LONGEST_FIELD,
+        max_field_size=LONGEST_FIELD,
+        auto_decompress=False,
+    )
 
 
 async def _connections(application: web.Application) -> AsyncIterator[None]:

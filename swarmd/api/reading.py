@@ -59,6 +59,8 @@ async def body(request: web.Request) -> object:
             data = await request.read()
     except TimeoutError:
         raise BadRequest(f"the request's body did not arrive within {BODY_DEADLINE:.0f} s") from None
+    except web.RequestPayloadError as error:
+        raise BadRequest(f"the request's body cannot be read: {error}") from None
     if not data:
         return None
     if request.headers.get("Content-Type") is None or request.content_type != "application/json":

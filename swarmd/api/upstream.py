@@ -114,7 +114,8 @@ class Engine:
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
+    """To be compared. What has more digits than any version is above all that are spoken."""
+    return tuple(int(part[:9]) for part in version.split(".") if part.isdigit())
 
 
 def lower(one: str, other: str) -> str:

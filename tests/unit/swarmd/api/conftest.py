@@ -12,8 +12,7 @@ from aiohttp import web
 from fake_docker_engine import FakeDockerEngine
 from scripted_membership import LONG_AGO, MANAGER2, WORKER1, ScriptedMembership
 
-from swarmd.api import create_application
-from swarmd.api.reading import LONGEST_FIELD
+from swarmd.api import create_application, serving
 from swarmd.model import ContainerStatus, Task, TaskState, TaskStatus, new_id
 from swarmd.store import Kind, Put
 
@@ -74,7 +73,7 @@ async def api(
 ) -> AsyncIterator[Api]:
     socket = tmp_path_factory.mktemp("a") / "api.sock"
     application = create_application(membership, engine.socket, look_every=0.02)
-    runner = web.AppRunner(application, shutdown_timeout=0.1, max_line_size=LONGEST_FIELD, max_field_size=LONGEST_FIELD)
+    runner = serving(application, shutdown_timeout=0.1)
     await runner.setup()
     await web.UnixSite(runner, str(socket)).start()
     async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=str(socket))) as client:
