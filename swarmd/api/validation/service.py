@@ -24,6 +24,9 @@ from swarmd.model import (
 LARGEST_SPEC = 1 << 20
 """Bytes of a service's spec as it is stored. Each of its tasks has a copy, and a task goes to its node in one message;
 what becomes of a slot's tasks goes to etcd in one request, of 8 MiB at most."""
+MOST_REPLICAS = 100_000
+"""As many tasks as a cluster was measured with. Docker has no limit; a leader of ours would plan until it has no memory
+left, and the next one after it."""
 _SMALLEST_CPU = 1_000_000
 _SMALLEST_MEMORY = 4 << 20
 
@@ -52,6 +55,8 @@ def check_service(spec: ServiceSpec) -> None:
     _require_host_mode(spec.endpoint_spec)
     if spec.replicas >= 1 << 63:
         raise InvalidArgument("Number of replicas must be non-negative")
+    if spec.replicas > MOST_REPLICAS:
+        raise InvalidArgument(f"a service may have {MOST_REPLICAS:,} replicas at most")
     _check_size(spec)
 
 

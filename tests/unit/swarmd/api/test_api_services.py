@@ -138,6 +138,16 @@ async def test_a_service_without_a_name_gets_one(swarm):
         (spec(container={"Image": "a:b:c"}), 400, 'ContainerSpec: "a:b:c" is not a valid repository/tag'),
         (spec(Resources={"Limits": {"NanoCPUs": 100_000}}), 400, "invalid cpu value 0.0001: Must be at least 0.001"),
         (spec(Resources={"Reservations": {"MemoryBytes": 1}}), 400, "invalid memory value 1: Must be at least 4MiB"),
+        (
+            spec() | {"Mode": {"Replicated": {"Replicas": 100_001}}},
+            400,
+            "rpc error: code = InvalidArgument desc = a service may have 100,000 replicas at most",
+        ),
+        (
+            spec() | {"Mode": {"Replicated": {"Replicas": 1 << 63}}},
+            400,
+            "rpc error: code = InvalidArgument desc = Number of replicas must be non-negative",
+        ),
         (spec(RestartPolicy={"Delay": -1}), 400, "TaskSpec: restart-delay cannot be negative"),
         (spec(RestartPolicy={"Condition": "often"}), 400, 'invalid RestartCondition: "often"'),
         (spec(Placement={"Constraints": ["a=b"]}), 500, "constraint expected one operator from ==, !="),
