@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import shutil
 
@@ -303,3 +304,29 @@ async def test_logs_of_a_terminal_are_raw(docker, add_task):
     docker.api.membership.brought = [[LogPiece("s", "t", WORKER1, LogStream.STDOUT, "", b"one\r\n")]]
     assert await docker("service logs tty", fails=True) == "tty service logs only supported with --raw\n"
     assert await docker("service logs --raw tty") == "one\r\n"
+
+
+async def test_registry_credentials_are_sent_once_kept_and_never_shown(docker, tmp_path):
+    def log_in(password: str) -> None:
+        auth = base64.b64encode(f"user:{password}".encode()).decode()
+        (tmp_path / ".docker").mkdir(exist_ok=True)
+        (tmp_path / ".docker" / "config.json").write_text(
+            json.dumps({"auths": {"registry.example.org": {"auth": auth}}})
+        )
+
+    def kept() -> str:
+        (service,) = docker.api.membership.the_store.snapshot().services.values()
+        header = docker.api.membership.vault.open(service.value.registry_auth)
+        return json.loads(base64.urlsafe_b64decode(header))["password"]
+
+    log_in("hunter2")
+    await docker("service create -d --name web --with-registry-auth registry.example.org/app")
+    assert kept() == "hunter2"
+    log_in("correct-horse")
+    await docker("service update -d --label-add a=b web")
+    assert kept() == "hunter2"
+    await docker("service update -d --with-registry-auth web")
+    assert kept() == "correct-horse"
+    shown = await docker("service inspect web")
+    assert "PreviousSpec" in shown
+    assert not [word for word in ("hunter2", "correct-horse", "RegistryAuth", "PullOptions") if word in shown]
