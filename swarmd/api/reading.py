@@ -91,7 +91,7 @@ def to_service_spec(sent: object, decoder: Decoder = _decoder) -> ServiceSpec:
     if container is None:
         raise BadRequest("mismatched Runtime and *Spec fields")
     isolation = _inner(container, "Isolation")
-    if isolation not in {None, "", "default"}:
+    if isolation not in (None, "", "default"):  # a tuple: it may be of any type
         raise not_implemented("TaskTemplate.ContainerSpec.Isolation")
     if spec.task_template.runtime not in {"", "container"}:
         raise _runtime(spec.task_template.runtime)

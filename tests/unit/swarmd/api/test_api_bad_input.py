@@ -88,6 +88,27 @@ async def test_a_head_that_cannot_be_read_is_not_written_into_the_log(swarm, cap
     assert "hunter2" not in caplog.text
 
 
+@pytest.mark.parametrize("isolation", ["hyperv", 1, ["default"], {"a": 1}])
+async def test_an_isolation_of_whatever_type_is_not_there_yet(swarm, isolation):
+    body = {"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "a", "Isolation": isolation}}}
+    status, message = await swarm.refused("POST", "/services/create", body)
+    assert (status, message.partition(" ")[0]) == (501, "TaskTemplate.ContainerSpec.Isolation")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "x"])
+async def test_what_a_body_says_of_its_encoding_does_not_matter(swarm, encoding):
+    """As on Docker, whose server does not look at it."""
+    body = b'{"Name": "web", "TaskTemplate": {"ContainerSpec": {"Image": "a"}}}'
+    status, _ = await swarm.call("POST", "/services/create", data=body, headers=JSON | {"Content-Encoding": encoding})
+    assert status == 201
+
+
+@pytest.mark.parametrize("version", ["9" * 5000, "1." + "9" * 5000])
+async def test_a_version_of_thousands_of_digits_is_too_new(swarm, version):
+    status, message = await swarm.refused("GET", f"/v{version}/nodes")
+    assert (status, "is too new" in message) == (400, True)
+
+
 async def test_half_a_surrogate_pair_is_replaced(swarm):
     body = b'{"Name": "web", "Labels": {"a": "\\ud800"}, "TaskTemplate": {"ContainerSpec": {"Image": "a"}}}'
     status, _ = await swarm.call("POST", "/services/create", data=body, headers=JSON)
