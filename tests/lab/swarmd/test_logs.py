@@ -95,6 +95,7 @@ def test_a_task_that_has_ended_is_followed_to_its_end(lab):
         assert lines(lab, "manager2", f"--raw --follow {task}") == ["all there is"]
 
 
+@pytest.mark.slow  # a minute
 def test_a_hundred_megabytes_for_a_slow_reader(lab):
     """The daemon of the manager that brings them holds none of them back in its memory."""
     count = 1_000_000
