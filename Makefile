@@ -49,7 +49,7 @@ test-boxes: setup-vagrant ## Boxes of all formats: the same input gives the same
 test-cgroup2: setup-vagrant ## The lxc provider inside a virtual machine that has cgroup v2 only
 	$(BIN)/pytest tests/lab/test_cgroup2.py -m slow
 
-test-walkthrough: setup ## Chapters 2 and 3 of the course on both engines, by the same checks
+test-walkthrough: setup ## Chapters 2 to 4 of the course on both engines, by the same checks
 	$(BIN)/pytest tests/lab/test_walkthrough.py -m slow
 
 test-swarmd-vagrant: setup-vagrant ## swarmd on three virtual machines, which are pulled while a writer runs

@@ -1,4 +1,4 @@
-"""Chapters 2 and 3 of the course, typed with the stock docker CLI: the same checks on both engines. Slow on Docker's.
+"""Chapters 2 to 4 of the course, typed with the stock docker CLI: the same checks on both engines. Slow on Docker's.
 
 The tests of an engine share five hosts and are in the course's order.
 """
@@ -6,109 +6,24 @@ The tests of an engine share five hosts and are in the course's order.
 from __future__ import annotations
 
 import re
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from conftest import must, new_lab, run_provision
-
-from provisioner import state
-from provisioner.machines import ssh
-from provisioner.state import LabFolder
+from course import HOSTS, Course
 
 pytestmark = pytest.mark.slow
 
-HOSTS = ("manager1", "worker1", "worker2", "worker3", "worker4")
-WITHIN = 90.0
-"""Seconds: Docker's managers may take 36 s to find a leader (bench), and its nodes 33 s to be Down."""
 NO_LEADER = (
     "The swarm does not have a leader. It's possible that too few managers are online. "
     "Make sure more than half of the managers are online."
 )
-ROLES = "docker node ls --format '{{.Hostname}} {{.Status}} {{.Availability}} {{.ManagerStatus}}'"
-
-
-class Course:
-    def __init__(self, folder: LabFolder) -> None:
-        self.folder = folder
-        self.spec = state.load(folder).spec
-        self.address = self._address("manager1")
-
-    def run(self, host: str, command: str) -> subprocess.CompletedProcess[str]:
-        argv = ssh.argv(self.folder, host, [command])
-        return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
-
-    def on(self, host: str, command: str) -> str:
-        done = self.run(host, command)
-        assert done.returncode == 0, f"{host}: {command}: {done.stdout}{done.stderr}"
-        return done.stdout.strip()
-
-    def refused(self, host: str, command: str) -> str:
-        done = self.run(host, command)
-        assert done.returncode != 0, f"{host}: {command}: {done.stdout}"
-        return done.stderr.strip()
-
-    def until(self, what: str, done: Callable[[], bool]) -> None:
-        end = time.monotonic() + WITHIN
-        while not done():
-            assert time.monotonic() < end, f"not within {WITHIN:g} s: {what}"
-            time.sleep(0.2)
-
-    def nodes(self, host: str) -> dict[str, str]:
-        """Hostname -> status, availability and manager status, as a manager lists them."""
-        lines = self.run(host, ROLES).stdout.splitlines()
-        return {line.split()[0]: line.partition(" ")[2].strip() for line in lines}
-
-    def until_nodes(self, host: str, **wanted: str) -> None:
-        """Wait until a manager lists these nodes so; of others nothing is asked."""
-        self.until(f"{host} lists {wanted}", lambda: wanted.items() <= self.nodes(host).items())
-
-    def until_running(self, host: str, service: str, replicas: int) -> None:
-        """`service ls` would count what was running on hosts that are off as well."""
-        states = f"docker service ps {service} --filter desired-state=running --format '{{{{.CurrentState}}}}'"
-
-        def all_run() -> bool:
-            found = self.run(host, states).stdout.splitlines()
-            return len(found) == replicas and all(state.startswith("Running") for state in found)
-
-        self.until(f"{replicas} tasks of {service} run", all_run)
-
-    def containers(self, host: str, service: str) -> list[str]:
-        filtered = f"docker ps --quiet --filter label=com.docker.swarm.service.name={service}"
-        return self.on(host, filtered).split()
-
-    def stop(self, *hosts: str) -> None:
-        must(run_provision("stop", *hosts, "--power-off", "--name", self.folder.name))
-
-    def start(self, *hosts: str) -> None:
-        must(run_provision("start", *hosts, "--name", self.folder.name))
-
-    def has(self, *, managers: tuple[str, ...], workers: tuple[str, ...] = ()) -> None:
-        """Form a new swarm of these; the first manager leads."""
-        for host in HOSTS:
-            self.run(host, "docker swarm leave --force")
-        first = managers[0]
-        self.on(first, f"docker swarm init --advertise-addr {self._address(first)}")
-        for role, hosts in (("manager", managers[1:]), ("worker", workers)):
-            token = self.on(first, f"docker swarm join-token --quiet {role}")
-            for host in hosts:
-                self.on(host, f"docker swarm join --token {token} {self._address(first)}:2377")
-        expected = dict.fromkeys(managers[1:], "Ready Active Reachable")
-        self.until_nodes(first, **{first: "Ready Active Leader"}, **expected, **dict.fromkeys(workers, "Ready Active"))
-
-    def _address(self, host: str) -> str:
-        return self.spec.host(host).address
-
-    def creates(self, host: str, service: str, *options: str) -> None:
-        words = " ".join(options)
-        self.on(host, f"docker service create --quiet --init --name {service} {words} busybox sleep 3600")
 
 
 @pytest.fixture(scope="module", params=["docker", "swarmd"])
 def course(request: pytest.FixtureRequest) -> Iterator[Course]:
     with new_lab("chapters", "--managers", "1", "--workers", "4", "--engine", request.param) as lab:
-        must(run_provision("images", "load", "busybox", "--name", lab.name))
+        must(run_provision("images", "load", "busybox", "tomcat", "--name", lab.name))
         course = Course(lab)
         for host in reversed(HOSTS):
             course.on(host, "docker swarm leave --force")
@@ -264,3 +179,56 @@ def test_a_survivor_goes_on_alone_with_all_that_was_there(course: Course) -> Non
     course.until_running("manager1", "kept", 4)
     assert course.containers("worker3", "kept")[: len(on_worker)] == on_worker
     course.start("worker1", "worker2")
+
+
+# 4. Services
+
+TOMCAT = r"my-tomcat\.(\d)\.\w{25}"
+
+
+def test_a_service_is_created_listed_inspected_and_logged(course: Course) -> None:
+    course.has(managers=("manager1",), workers=("worker1", "worker2"))
+    said = course.on("manager1", "docker service create --name my-tomcat tomcat")
+    assert re.match(r"\w{25}\s", said)
+    assert said.splitlines()[-1].startswith("verify: Service ")
+    listed = course.on("manager1", "docker service ls").splitlines()
+    assert listed[0].split() == ["ID", "NAME", "MODE", "REPLICAS", "IMAGE", "PORTS"]
+    assert re.fullmatch(r"\w{12} +my-tomcat +replicated +1/1 +tomcat:latest *", listed[1])
+    pretty = course.on("manager1", "docker service inspect --pretty my-tomcat")
+    assert re.search(r"^Name:\s+my-tomcat$", pretty, re.MULTILINE)
+    assert re.search(r"^ Replicas:\s+1$", pretty, re.MULTILINE)
+    assert re.search(r"^ Image:\s+tomcat:latest$", pretty, re.MULTILINE)
+    (task,) = course.on("manager1", "docker service ps --no-trunc my-tomcat").splitlines()[1:]
+    assert re.match(r"\w{25} +my-tomcat\.1 +tomcat:latest +(manager1|worker1|worker2) +Running +Running ", task)
+    heard = course.run("manager1", "docker service logs my-tomcat")
+    assert re.search(rf"^{TOMCAT}@\w+ +\| .", heard.stdout + heard.stderr, re.MULTILINE)
+
+
+def test_it_is_scaled_over_the_nodes_and_its_containers_have_its_name(course: Course) -> None:
+    said = course.on("manager1", "docker service scale my-tomcat=3")
+    assert said.startswith("my-tomcat scaled to 3")
+    for host in ("manager1", "worker1", "worker2"):
+        (name,) = course.on(host, "docker ps --format '{{.Names}}'").splitlines()
+        assert re.fullmatch(TOMCAT, name)
+
+
+def test_a_container_that_is_removed_is_replaced_and_stays_in_the_history(course: Course) -> None:
+    (container,) = course.containers("worker1", "my-tomcat")
+    name = course.on("worker1", "docker ps --format '{{.Names}}'")
+    slot = name.split(".")[1]
+    course.on("worker1", f"docker rm -f {container}")
+    course.until("another one runs", lambda: course.containers("worker1", "my-tomcat") not in ([], [container]))
+    course.until_running("manager1", "my-tomcat", 3)
+    history = course.on(
+        "manager1", "docker service ps --format '{{.Name}} {{.DesiredState}} {{.CurrentState}}' my-tomcat"
+    )
+    of_slot = [line for line in history.splitlines() if f"my-tomcat.{slot} " in line]
+    assert re.match(rf"my-tomcat\.{slot} Running Running", of_slot[0])
+    assert re.match(rf"\s*\\_ my-tomcat\.{slot} Shutdown Failed", of_slot[1])
+
+
+def test_it_is_removed(course: Course) -> None:
+    assert course.on("manager1", "docker service rm my-tomcat") == "my-tomcat"
+    assert course.on("manager1", "docker service ls --quiet") == ""
+    for host in ("manager1", "worker1", "worker2"):
+        course.until("its containers are gone", lambda host=host: not course.containers(host, "my-tomcat"))
