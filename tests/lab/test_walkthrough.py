@@ -201,7 +201,7 @@ def test_a_service_is_created_listed_inspected_and_logged(course: Course) -> Non
     (task,) = course.on("manager1", "docker service ps --no-trunc my-tomcat").splitlines()[1:]
     assert re.match(r"\w{25} +my-tomcat\.1 +tomcat:latest +(manager1|worker1|worker2) +Running +Running ", task)
     heard = course.run("manager1", "docker service logs my-tomcat")
-    assert re.search(rf"^{TOMCAT}@\w+ +\| .", heard.stdout + heard.stderr, re.MULTILINE)
+    assert re.search(r"^my-tomcat\.1\.\w{12}@\w+ +\| .", heard.stdout + heard.stderr, re.MULTILINE)
 
 
 def test_it_is_scaled_over_the_nodes_and_its_containers_have_its_name(course: Course) -> None:
@@ -219,12 +219,10 @@ def test_a_container_that_is_removed_is_replaced_and_stays_in_the_history(course
     course.on("worker1", f"docker rm -f {container}")
     course.until("another one runs", lambda: course.containers("worker1", "my-tomcat") not in ([], [container]))
     course.until_running("manager1", "my-tomcat", 3)
-    history = course.on(
-        "manager1", "docker service ps --format '{{.Name}} {{.DesiredState}} {{.CurrentState}}' my-tomcat"
-    )
-    of_slot = [line for line in history.splitlines() if f"my-tomcat.{slot} " in line]
-    assert re.match(rf"my-tomcat\.{slot} Running Running", of_slot[0])
-    assert re.match(rf"\s*\\_ my-tomcat\.{slot} Shutdown Failed", of_slot[1])
+    lines = course.on("manager1", "docker service ps my-tomcat").splitlines()
+    current = next(number for number, line in enumerate(lines) if f" my-tomcat.{slot} " in line)
+    assert re.match(rf"\w{{12}} +my-tomcat\.{slot} .* Running +Running ", lines[current])
+    assert re.match(rf"\w{{12}} +\\_ my-tomcat\.{slot} .* Shutdown +Failed ", lines[current + 1])
 
 
 def test_it_is_removed(course: Course) -> None:
