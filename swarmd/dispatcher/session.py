@@ -7,7 +7,6 @@ import contextlib
 import enum
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 from aiohttp import ClientConnectionError, WSMsgType, web
@@ -16,6 +15,7 @@ from swarmd import wire
 from swarmd.dispatcher.assignments import Difference
 from swarmd.errors import Internal
 from swarmd.model import Task
+from swarmd.portions import portions
 from swarmd.task_group import TaskGroup
 
 SEND = 5.0
@@ -182,46 +182,44 @@ class Session:
 def complete(tasks: Sequence[Task], credentials_of: CredentialsOf = lambda _: "") -> Iterator[wire.Assignments]:
     """All tasks of a node, in as many messages as they need. What is to be removed is known with the last alone."""
     named = 0
-    part = _Portion()
-    for following in _portions(tasks, len(tasks), credentials_of):
-        if part.tasks:
-            yield wire.Assignments(complete=False, tasks=part.tasks, credentials=part.credentials)
-            named += len(part.tasks)
+    part: list[_Given] = []
+    for following in portions(_given(tasks, credentials_of), _size, largest=BYTES):
+        if part:
+            yield _assignments(part)
+            named += len(part)
         part = following
     known = [task.id for task in tasks[:named]]
-    yield wire.Assignments(complete=True, tasks=part.tasks, known=known, credentials=part.credentials)
+    yield msgspec.structs.replace(_assignments(part), complete=True, known=known)
 
 
 def messages(difference: Difference, credentials_of: CredentialsOf = lambda _: "") -> Iterator[wire.Assignments]:
     """The changes in portions that fit into messages."""
-    for portion in _portions(difference.tasks.values(), CHANGES, credentials_of):
-        yield wire.Assignments(complete=False, tasks=portion.tasks, credentials=portion.credentials)
+    for part in portions(_given(difference.tasks.values(), credentials_of), _size, largest=BYTES, most=CHANGES):
+        yield _assignments(part)
     removed = sorted(difference.removed - difference.tasks.keys())
     for start in range(0, len(removed), CHANGES):
         yield wire.Assignments(complete=False, tasks=[], removed=removed[start : start + CHANGES])
 
 
-@dataclass
-class _Portion:
-    tasks: list[Task] = field(default_factory=list)
-    credentials: dict[str, str] = field(default_factory=dict)
-    size: int = 0
+_Given = tuple[Task, str]
+"""A task with the credentials for its image."""
 
 
-def _portions(tasks: Iterable[Task], most: int, credentials_of: CredentialsOf) -> Iterator[_Portion]:
-    portion = _Portion()
-    for task in tasks:
-        credentials = credentials_of(task)
-        more = len(msgspec.json.encode(task)) + len(credentials)
-        if portion.tasks and (len(portion.tasks) == most or portion.size + more > BYTES):
-            yield portion
-            portion = _Portion()
-        portion.tasks.append(task)
-        if credentials:
-            portion.credentials[task.id] = credentials
-        portion.size += more
-    if portion.tasks:
-        yield portion
+def _given(tasks: Iterable[Task], credentials_of: CredentialsOf) -> Iterator[_Given]:
+    return ((task, credentials_of(task)) for task in tasks)
+
+
+def _size(given: _Given) -> int:
+    task, credentials = given
+    return len(msgspec.json.encode(task)) + len(credentials)
+
+
+def _assignments(part: Sequence[_Given]) -> wire.Assignments:
+    return wire.Assignments(
+        complete=False,
+        tasks=[task for task, _ in part],
+        credentials={task.id: credentials for task, credentials in part if credentials},
+    )
 
 
 async def receive(websocket: web.WebSocketResponse) -> wire.FromAgent | None:

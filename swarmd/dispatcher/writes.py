@@ -16,6 +16,7 @@ import structlog
 
 from swarmd.errors import Deposed, Lost, NoLeader
 from swarmd.model import Node, NodeDescription, NodeLiveness, NodeState, Task, TaskState, TaskStatus
+from swarmd.portions import portions
 from swarmd.store import Change, Entry, Kind, Put, Snapshot, Store, Unchanged
 from swarmd.task_group import TaskGroup
 
@@ -220,17 +221,11 @@ class Writes:
 
 def transactions(writes: Iterable[Write]) -> Iterator[list[Write]]:
     """Writes, cut into what one transaction may hold; at least one in each."""
-    part: list[Write] = []
-    size = 0
-    for write in writes:
-        bytes_ = len(write.change.encoded) if isinstance(write.change, Put) else 0
-        if part and (len(part) == MOST_IN_A_TRANSACTION or size + bytes_ > LARGEST_TRANSACTION):
-            yield part
-            part, size = [], 0
-        part.append(write)
-        size += bytes_
-    if part:
-        yield part
+
+    def bytes_of(write: Write) -> int:
+        return len(write.change.encoded) if isinstance(write.change, Put) else 0
+
+    return portions(writes, bytes_of, largest=LARGEST_TRANSACTION, most=MOST_IN_A_TRANSACTION)
 
 
 async def fresh(store: Store) -> Snapshot:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from swarmd import wire
 from swarmd.errors import Internal, SwarmError
 from swarmd.node import protocol
 from swarmd.node.log_delivery import Delivery
+from swarmd.portions import portions
 
 PATIENCE = 5.0
 """Seconds for a node to be told, and again for it to come: a change of leader is over by then."""
@@ -30,7 +31,7 @@ async def have_told(deliveries: Sequence[Delivery], here: wire.Manager, ask_lead
     give_up = loop.time() + PATIENCE
     while True:
         untold: set[str] = set()
-        for some in _portions(deliveries):
+        for some in portions(deliveries, lambda one: len(one.tasks), largest=MOST_ASKED):
             asked = protocol.LogsAsked([_of_node(delivery, here) for delivery in some])
             try:
                 untold |= set((await ask_leader(asked)).deliveries)
@@ -62,16 +63,3 @@ async def have_come(deliveries: Sequence[Delivery]) -> None:
 def _of_node(delivery: Delivery, here: wire.Manager) -> protocol.LogsOfNode:
     wanted = wire.LogsWanted(delivery.id, here, list(delivery.tasks), delivery.options)
     return protocol.LogsOfNode(delivery.node_id, wanted)
-
-
-def _portions(deliveries: Sequence[Delivery]) -> Iterator[list[Delivery]]:
-    portion: list[Delivery] = []
-    size = 0
-    for delivery in deliveries:
-        if portion and size + len(delivery.tasks) > MOST_ASKED:
-            yield portion
-            portion, size = [], 0
-        portion.append(delivery)
-        size += len(delivery.tasks)
-    if portion:
-        yield portion
